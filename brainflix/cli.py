@@ -1,0 +1,51 @@
+"""The command line: one verb per step; a step's signature and docstring are its options.
+
+Steps are imported only when they are called, so ``brainflix --help`` and light steps stay fast.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from cyclopts import App
+
+from brainflix import __version__
+from brainflix.errors import InputError
+
+STEPS = {
+    "synthesize": "Write a simulated study in a dataset's native layout.",
+    "index": "List a dataset's stimuli.",
+    "parcellate": "Cut one subject's responses out of the raw files: the 41 Glasser ROIs.",
+    "caption": "Give every stimulus its captions.",
+    "extract": "Compute a target (z, b, text states, ...) for every stimulus.",
+    "pretrain": "Masked brain modelling.",
+    "align": "Align an encoder with caption embeddings by contrastive learning.",
+    "embed": "Run an encoder over a subject's responses.",
+    "regress": "Fit a regressor from features to a target.",
+    "predict": "Predict a target for the test stimuli.",
+    "measure": "Score predicted targets.",
+    "describe": "Decode captions from predicted BLIP embeddings.",
+    "generate": "Generate videos from latents and captions.",
+    "evaluate": "Score generated videos, stimulus by stimulus.",
+    "summarize": "Turn scores into values with intervals and chance.",
+    "headline": "Put the variants of a dataset into one table.",
+    "gallery": "Draw stimuli, reconstructions and oracle side by side.",
+    "backbone": "Train one of the tiny backbones on the simulated world.",
+}
+
+app = App(name="brainflix", help=__doc__, version=__version__, result_action="return_value")
+for _name, _help in STEPS.items():
+    app.command(f"brainflix.steps.{_name}:{_name}", name=_name, help=_help)
+
+
+def main() -> None:
+    """Run a step; bad input is one line on stderr and exit code 1."""
+    try:
+        app()
+    except InputError as error:
+        print(f"brainflix: {error}", file=sys.stderr)
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    main()
