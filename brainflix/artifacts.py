@@ -88,7 +88,9 @@ def replacing(path: Path) -> Iterator[Path]:
 def _remove_orphans(path: Path) -> None:
     for orphan in path.parent.glob(f"{glob.escape(path.name)}.{socket.gethostname()}-*.partial"):
         pid = orphan.name.removesuffix(".partial").rpartition("-")[2]
-        if not Path(f"/proc/{pid}").exists():
+        try:
+            os.kill(int(pid), 0)
+        except ProcessLookupError:
             orphan.unlink(missing_ok=True)
 
 
@@ -136,8 +138,8 @@ def write(path: Path, samples: Samples) -> None:
         values[...] = samples.values
 
 
-def read(path: Path, *, kind: str, load: bool = True) -> Samples:
-    """Read a Samples file of the stated kind.
+def read(path: Path, *, kind: str | tuple[str, ...], load: bool = True) -> Samples:
+    """Read a Samples file of the stated kind, or of one of the stated kinds.
 
     Args:
         load: False memory-maps the values (read-only) in place of loading them.
@@ -147,12 +149,13 @@ def read(path: Path, *, kind: str, load: bool = True) -> Samples:
     """
     path = Path(path)
     with _open(path) as file:
-        if file.attrs["kind"] != kind:
-            raise InputError.about(path, expected=f"{kind}", found=f"{file.attrs['kind']}")
+        kinds, found = (kind,) if isinstance(kind, str) else kind, str(file.attrs["kind"])
+        if found not in kinds:
+            raise InputError.about(path, expected=" or ".join(kinds), found=found)
         values = file["values"]
         array = values[...] if load else _map(path, values)
         return Samples(
-            kind=kind,
+            kind=found,
             values=array,
             rows=_read_rows(file["rows"]),
             axes=tuple(json.loads(file.attrs["axes"])),
@@ -217,7 +220,7 @@ def common_about(abouts: Iterable[Mapping[str, Any]], *keys: str) -> dict[str, A
 def save_weights(path: Path, tensors: Mapping[str, Any], header: Mapping[str, Any]) -> None:
     """Write torch tensors or numpy arrays as safetensors, ``header`` as JSON in its metadata."""
     metadata = {"brainflix": json.dumps({**header, "version": __version__}, sort_keys=True)}
-    arrays = {k: np.ascontiguousarray(getattr(v, "numpy", lambda v=v: v)()) for k, v in tensors.items()}
+    arrays = {k: np.asarray(getattr(v, "numpy", lambda v=v: v)(), order="C") for k, v in tensors.items()}
     from safetensors.numpy import save_file
 
     with replacing(Path(path)) as partial:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from brainflix import __version__
 from brainflix.errors import InputError
@@ -22,6 +22,8 @@ STEPS = {
     "align": "Align an encoder with caption embeddings by contrastive learning.",
     "embed": "Run an encoder over a subject's responses.",
     "regress": "Fit a regressor from features to a target.",
+    "gaussian": "Write random responses in place of a subject's: the paper's random baseline.",
+    "average": "Predict the mean of the training targets for every test stimulus.",
     "predict": "Predict a target for the test stimuli.",
     "measure": "Score predicted targets.",
     "describe": "Decode captions from predicted BLIP embeddings.",
@@ -33,7 +35,14 @@ STEPS = {
     "backbone": "Train one of the tiny backbones on the simulated world.",
 }
 
-app = App(name="brainflix", help=__doc__, version=__version__, result_action="return_value")
+app = App(
+    name="brainflix",
+    help=__doc__,
+    version=__version__,
+    result_action="return_value",
+    # Lists follow one flag: --scores a.csv b.csv
+    default_parameter=Parameter(consume_multiple=True, negative=()),
+)
 for _name, _help in STEPS.items():
     app.command(f"brainflix.steps.{_name}:{_name}", name=_name, help=_help)
 

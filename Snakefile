@@ -1,0 +1,47 @@
+# brainflix: from raw fMRI to the tables and figures of the paper.
+#
+# A path names every choice that determined the file, and nothing else:
+#   results/{dataset}/stimuli.tsv  captions.tsv                                 index, caption
+#   results/{dataset}/responses/sub-{subject}.h5  (hcp: shard-{shard}.h5)       parcellate
+#   results/{dataset}/targets/{target}.h5                                       extract
+#   results/encoders/{encoder}/{scope}/seed-{seed}/encoder.safetensors          pretrain, align
+#   results/encoders/{encoder}/{scope}/seed-{seed}/{dataset}/sub-{subject}.h5   embed
+#   results/regressors/{regressor}/{scope}/seed-{seed}/{target}.safetensors     regress
+#   .../{regressor}/{scope}/seed-{seed}/{dataset}/sub-{subject}/{target}.h5     predict (.csv: measure)
+#   results/{dataset}/{variant}/seed-{seed}/sub-{subject}/                      describe, generate, evaluate
+#   results/{dataset}/{variant}/metrics.csv                                     summarize
+#   results/{dataset}/metrics.csv                                               headline
+#   results/ablations/{variant}/metrics.csv                                     one ablation, on BMD
+#   results/figures/gallery-{dataset}.png .mp4                                  gallery
+from snakemake.utils import min_version, validate
+
+min_version("9.27")
+
+
+configfile: workflow.source_path("config/paper.yaml")
+
+
+validate(config, "workflow/schemas/config.schema.yaml")
+
+
+report: "workflow/report/workflow.rst"
+
+
+include: "workflow/rules/common.smk"
+include: "workflow/rules/phantom.smk"
+include: "workflow/rules/preprocess.smk"
+include: "workflow/rules/data.smk"
+include: "workflow/rules/targets.smk"
+include: "workflow/rules/encode.smk"
+include: "workflow/rules/regress.smk"
+include: "workflow/rules/generate.smk"
+include: "workflow/rules/evaluate.smk"
+include: "workflow/rules/report.smk"
+
+
+rule all:
+    default_target: True
+    localrule: True
+    input:
+        expand("results/{dataset}/metrics.csv", dataset=config["headline"]),
+        expand("results/figures/gallery-{dataset}.png", dataset=config["headline"]),

@@ -1,0 +1,182 @@
+"""What the names in the config mean: cohorts, scopes, and who depends on whom.
+
+Pure functions on the config mapping; Snakemake's input functions are thin callers of these.
+
+A *cohort* says whose data a layer learns from. Its symbols (``own``, ``others``, ``own-dataset``)
+are bound to the evaluated subject, and the binding shows in the path as the *scope*:
+``all``, ``bmd`` (own dataset), ``bmd-01`` (own subject), ``not-bmd-01`` (everybody else).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+from brainflix.errors import InputError
+
+Config = Mapping[str, Any]
+ANY, GAUSSIAN, NONE, TRUTH, MEAN = "any", "gaussian", "none", "truth", "mean"
+
+
+class Binding(NamedTuple):
+    """The evaluated dataset and subject; None where nothing needs to be known of them."""
+
+    dataset: str | None = None
+    subject: str | None = None
+
+
+def cohorts_of(config: Config, layer: str, name: str) -> list[str]:
+    """Names of the cohorts that determine an encoder or regressor, its own first.
+
+    Args:
+        layer: ``encoders`` or ``regressors``.
+    """
+    entry = config[layer][name]
+    if layer == "regressors":
+        inherited = [] if entry["encoder"] == NONE else cohorts_of(config, "encoders", entry["encoder"])
+        return [entry["cohort"], *inherited]
+    own = entry.get("pretrain") or entry["align"]
+    return [own, *(cohorts_of(config, "encoders", entry["init"]) if "init" in entry else [])]
+
+
+def scope(config: Config, layer: str, name: str, binding: Binding) -> str:
+    """The path segment that says how an encoder or regressor is bound to the evaluated subject."""
+    symbols = [_symbols(config["cohorts"][c]) for c in cohorts_of(config, layer, name)]
+    for found in symbols:
+        if "others" in found:
+            return f"not-{binding.dataset}-{binding.subject}"
+        if "own" in found:
+            return f"{binding.dataset}-{binding.subject}"
+    return f"{binding.dataset}" if any(symbols) else "all"
+
+
+def _symbols(cohort: Mapping[str, Any]) -> set[str]:
+    found = {who for who in cohort.values() if who in ("own", "others")}
+    return found | ({"own-dataset"} if "own-dataset" in cohort else set())
+
+
+def binding(config: Config, scope: str) -> Binding:
+    """Read a scope back: the inverse of :func:`scope`.
+
+    >>> config = {"datasets": {"bmd": {"subjects": ["01"]}}}
+    >>> binding(config, "not-bmd-01")
+    Binding(dataset='bmd', subject='01')
+    """
+    if scope == "all":
+        return Binding()
+    for dataset, entry in config["datasets"].items():
+        if scope == dataset:
+            return Binding(dataset)
+        for subject in entry["subjects"]:
+            if scope.removeprefix("not-") == f"{dataset}-{subject}":
+                return Binding(dataset, subject)
+    raise InputError.about("config", expected="a scope such as all, bmd or not-bmd-01", found=scope)
+
+
+def members(config: Config, cohort: str, bound: Binding) -> list[tuple[str, list[str]]]:
+    """Whose data a cohort means: [(dataset, [subjects])] in the order of the config."""
+    found = []
+    for key, who in config["cohorts"][cohort].items():
+        dataset = bound.dataset if key == "own-dataset" else key
+        everybody = config["datasets"][dataset]["subjects"]
+        chosen = {
+            "all": everybody,
+            "own": [bound.subject],
+            "others": [s for s in everybody if s != bound.subject],
+        }.get(who if isinstance(who, str) else "", who)
+        if not chosen:
+            raise InputError(f"cohort {cohort}: no subject of {dataset} is left")
+        found.append((dataset, list(chosen)))
+    return found
+
+
+def shards(config: Config, dataset: str) -> dict[str, list[str]]:
+    """Units that responses of a dataset are cut into: {file stem: subjects}.
+
+    One file per subject, or one per ``shard_subjects`` subjects where the dataset asks for it.
+    """
+    entry = config["datasets"][dataset]
+    size, subjects = entry.get("shard_subjects"), entry["subjects"]
+    if not size:
+        return {f"sub-{s}": [s] for s in subjects}
+    return {f"shard-{i // size:03d}": subjects[i : i + size] for i in range(0, len(subjects), size)}
+
+
+def response_stems(config: Config, dataset: str, subjects: list[str]) -> list[str]:
+    """File stems that hold the responses of these subjects."""
+    return [stem for stem, inside in shards(config, dataset).items() if set(inside) & set(subjects)]
+
+
+def latent_target(config: Config, variant: str) -> str | None:
+    """Name of the z that a variant's generator accepts."""
+    return config["generators"][config["variants"][variant]["generator"]]["latent"]
+
+
+def condition(config: Config, variant: str) -> tuple[str, str | None]:
+    """(source, target) of a variant's text conditioning, e.g. ("full", "b-blip")."""
+    source, _, role = config["variants"][variant]["condition"].partition("/")
+    return source, config["roles"][role] if role else None
+
+
+def needs_subject(config: Config, variant: str) -> bool:
+    """Whether a variant's videos depend on who was scanned."""
+    entry = config["variants"][variant]
+    sources = {entry["latent"], condition(config, variant)[0]}
+    return entry["input"] != GAUSSIAN and bool(sources & set(config["regressors"]))
+
+
+def evaluated_subjects(config: Config, dataset: str, variant: str) -> list[str]:
+    """Subjects a variant is evaluated on: the reserved ``any`` where no fMRI is needed."""
+    return config["datasets"][dataset]["evaluate"] if needs_subject(config, variant) else [ANY]
+
+
+def check(config: Config) -> None:
+    """Refuse names that refer to nothing, before any job is planned.
+
+    Raises:
+        InputError: names the key, what it may be, and what it is.
+    """
+    for key, value, allowed in _references(config):
+        if value not in allowed:
+            raise InputError.about(f"config: {key}", expected=f"one of {', '.join(sorted(allowed))}", found=f"{value!r}")
+
+
+def _references(config: Config) -> Iterator[tuple[str, Any, set[str]]]:
+    names = {key: set(config[key]) for key in ("datasets", "targets", "cohorts", "encoders", "regressors", "variants")}
+    backbones, generators = set(config["backbones"]), set(config["generators"])
+    for name, entry in config["datasets"].items():
+        for subject in entry["evaluate"]:
+            yield f"datasets.{name}.evaluate", subject, set(entry["subjects"])
+        yield f"datasets.{name}.captioner", entry["captioner"] or NONE, backbones | {NONE}
+    for name, entry in config["targets"].items():
+        yield f"targets.{name}.backbone", entry["backbone"], backbones
+    for role, target in config["roles"].items():
+        yield f"roles.{role}", target, names["targets"]
+    for name, entry in config["cohorts"].items():
+        for dataset, who in entry.items():
+            yield f"cohorts.{name}", dataset, names["datasets"] | {"own-dataset"}
+            for subject in [] if isinstance(who, str) or dataset not in names["datasets"] else who:
+                yield f"cohorts.{name}.{dataset}", subject, set(config["datasets"][dataset]["subjects"])
+    for name, entry in config["encoders"].items():
+        for key, allowed in (("pretrain", "cohorts"), ("align", "cohorts"), ("init", "encoders")):
+            if key in entry:
+                yield f"encoders.{name}.{key}", entry[key], names[allowed]
+    for name, entry in config["regressors"].items():
+        yield f"regressors.{name}.encoder", entry["encoder"], names["encoders"] | {NONE}
+        yield f"regressors.{name}.cohort", entry["cohort"], names["cohorts"]
+    for name, entry in config["generators"].items():
+        yield f"generators.{name}.backbone", entry["backbone"], backbones
+        yield f"generators.{name}.latent", entry["latent"] or NONE, names["targets"] | {NONE}
+    for name, entry in config["variants"].items():
+        source, _, role = entry["condition"].partition("/")
+        yield f"variants.{name}.generator", entry["generator"], generators
+        yield f"variants.{name}.latent", entry["latent"], names["regressors"] | {TRUTH, MEAN, NONE}
+        yield f"variants.{name}.condition", source, names["regressors"] | {TRUTH, MEAN, NONE}
+        if role or source in names["regressors"] | {MEAN}:
+            yield f"variants.{name}.condition", role, {"b", "c"}
+    for dataset, rows in config["headline"].items():
+        yield "headline", dataset, names["datasets"]
+        for row in rows:
+            yield f"headline.{dataset}", row, names["variants"]
+    for row in config["ablations"]:
+        yield "ablations", row, names["variants"]

@@ -1,0 +1,156 @@
+"""The path grammar: which files a rule reads, from the config and its wildcards.
+
+Every public function takes ``(config, wildcards)`` and returns a path, a list of paths, or a dict of
+them keyed by the flag of the step that reads them. Snakemake calls these; nothing here opens a file.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from brainflix import config as names
+from brainflix.config import Binding, Config
+
+VARIANT = "results/{dataset}/{variant}/seed-{seed}/sub-{subject}"
+ENCODER = "results/encoders/{encoder}/{scope}/seed-{seed}"
+REGRESSOR = "results/regressors/{regressor}/{scope}/seed-{seed}"
+
+
+def responses(config: Config, dataset: str, subjects: list[str]) -> list[str]:
+    """Parcellated responses of these subjects."""
+    return [f"results/{dataset}/responses/{stem}.h5" for stem in names.response_stems(config, dataset, subjects)]
+
+
+def learned_responses(config: Config, wildcards: Any) -> list[str]:
+    """Responses an encoder is pretrained on or aligned with."""
+    return [path for dataset, subjects in _cohort(config, wildcards) for path in responses(config, dataset, subjects)]
+
+
+def learned_texts(config: Config, wildcards: Any) -> list[str]:
+    """Text embeddings an encoder is aligned with, one file per dataset."""
+    return [f"results/{d}/targets/{config['roles']['e']}.h5" for d, _ in _cohort(config, wildcards)]
+
+
+def initial_encoder(config: Config, wildcards: Any) -> str:
+    """The encoder that alignment starts from."""
+    init = config["encoders"][wildcards.encoder]["init"]
+    scope = names.scope(config, "encoders", init, names.binding(config, wildcards.scope))
+    return f"{ENCODER}/encoder.safetensors".format(encoder=init, scope=scope, seed=wildcards.seed)
+
+
+def learned_features(config: Config, wildcards: Any) -> list[str]:
+    """Features a regressor is fitted on."""
+    return [
+        _features(config, wildcards, dataset, subject)
+        for dataset, subjects in _cohort(config, wildcards)
+        for subject in subjects
+    ]
+
+
+def learned_targets(config: Config, wildcards: Any) -> list[str]:
+    """Targets a regressor is fitted on, one file per dataset."""
+    return [f"results/{d}/targets/{wildcards.target}.h5" for d, _ in _cohort(config, wildcards)]
+
+
+def predicted_features(config: Config, wildcards: Any) -> str:
+    """Features a regressor predicts from, of one subject."""
+    return _features(config, wildcards, wildcards.dataset, wildcards.subject)
+
+
+def described(config: Config, wildcards: Any) -> dict[str, str]:
+    """Inputs of describe: a predicted b, the dataset's own captions, or nothing."""
+    source, target = names.condition(config, wildcards.variant)
+    if source == names.TRUTH:
+        return {"captions": f"results/{wildcards.dataset}/captions.tsv"}
+    is_b = target == config["roles"]["b"]
+    return {"condition_file": _predictions(config, wildcards, source, target)} if is_b else {}
+
+
+def generated(config: Config, wildcards: Any) -> dict[str, str]:
+    """Inputs of generate beside the captions: a latent, and raw text states where they condition."""
+    source, target = names.condition(config, wildcards.variant)
+    found = {}
+    if latents := _latents(config, wildcards):
+        found["latents"] = latents
+    if target == config["roles"]["c"]:
+        found["states"] = _predictions(config, wildcards, source, target)
+    return found
+
+
+def evaluated(config: Config, wildcards: Any) -> dict[str, str]:
+    """Inputs of evaluate beside the videos: predicted and true z and b, where the variant has them."""
+    source, target = names.condition(config, wildcards.variant)
+    z, b = names.latent_target(config, wildcards.variant), config["roles"]["b"]
+    has_b = target == b or source == names.TRUTH
+    found = {
+        "z": (_latents(config, wildcards), z),
+        "b": (_predictions(config, wildcards, source, b) if has_b else None, b),
+    }
+    pairs = {}
+    for key, (predictions, truth) in found.items():
+        if predictions:
+            pairs[f"{key}_predictions"] = predictions
+            pairs[f"{key}_targets"] = f"results/{wildcards.dataset}/targets/{truth}.h5"
+    return pairs
+
+
+def shown(config: Config, wildcards: Any) -> list[str]:
+    """Folders of the variants that a gallery shows: first seed, first evaluated subject."""
+    return [
+        VARIANT.format(
+            dataset=wildcards.dataset,
+            variant=variant,
+            seed=config["seeds"][0],
+            subject=names.evaluated_subjects(config, wildcards.dataset, variant)[0],
+        )
+        for variant in config["gallery"]["variants"]
+    ]
+
+
+def scores(config: Config, wildcards: Any) -> list[str]:
+    """Scores of a variant: every seed, every evaluated subject."""
+    return [
+        VARIANT.format(dataset=wildcards.dataset, variant=wildcards.variant, seed=seed, subject=subject)
+        + "/scores.csv"
+        for seed in config["seeds"]
+        for subject in names.evaluated_subjects(config, wildcards.dataset, wildcards.variant)
+    ]
+
+
+def _cohort(config: Config, wildcards: Any) -> list[tuple[str, list[str]]]:
+    """Whose data the encoder or regressor in the wildcards learns from."""
+    if hasattr(wildcards, "regressor"):
+        cohort = config["regressors"][wildcards.regressor]["cohort"]
+    else:
+        entry = config["encoders"][wildcards.encoder]
+        cohort = entry.get("pretrain") or entry["align"]
+    return names.members(config, cohort, names.binding(config, wildcards.scope))
+
+
+def _features(config: Config, wildcards: Any, dataset: str, subject: str) -> str:
+    encoder = config["regressors"][wildcards.regressor]["encoder"]
+    if encoder == names.NONE:
+        return f"results/{dataset}/responses/sub-{subject}.h5"
+    scope = names.scope(config, "encoders", encoder, names.binding(config, wildcards.scope))
+    folder = ENCODER.format(encoder=encoder, scope=scope, seed=wildcards.seed)
+    return f"{folder}/{dataset}/sub-{subject}.h5"
+
+
+def _latents(config: Config, wildcards: Any) -> str | None:
+    source = config["variants"][wildcards.variant]["latent"]
+    return _predictions(config, wildcards, source, names.latent_target(config, wildcards.variant))
+
+
+def _predictions(config: Config, wildcards: Any, source: str, target: str | None) -> str | None:
+    if source == names.NONE or target is None:
+        return None
+    if source == names.TRUTH:
+        return f"results/{wildcards.dataset}/targets/{target}.h5"
+    if source == names.MEAN:
+        return f"results/{wildcards.dataset}/targets/{target}-mean.h5"
+    is_noise = config["variants"][wildcards.variant]["input"] == names.GAUSSIAN
+    subject = names.GAUSSIAN if is_noise else wildcards.subject
+    bound = Binding(wildcards.dataset, None if is_noise else subject)
+    scope = names.scope(config, "regressors", source, bound)
+    folder = REGRESSOR.format(regressor=source, scope=scope, seed=wildcards.seed)
+    return f"{folder}/{wildcards.dataset}/sub-{subject}/{target}.h5"

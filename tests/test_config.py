@@ -1,0 +1,111 @@
+"""What the names of config/paper.yaml mean."""
+
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+import yaml
+
+from brainflix import config as names
+from brainflix import paths
+from brainflix.config import Binding
+from brainflix.errors import InputError
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture
+def paper():
+    return yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+
+
+def test_every_name_in_the_paper_config_refers_to_something(paper):
+    names.check(paper)
+
+
+@pytest.mark.parametrize(
+    "breakage, key",
+    [
+        (lambda c: c["variants"]["full"].update(latent="nobody"), "variants.full.latent"),
+        (lambda c: c["variants"]["full"].update(condition="full"), "variants.full.condition"),
+        (lambda c: c["regressors"]["mlp"].update(encoder="x"), "regressors.mlp.encoder"),
+        (lambda c: c["encoders"]["aligned"].update(init="x"), "encoders.aligned.init"),
+        (lambda c: c["cohorts"]["videos"].update(nsd="all"), "cohorts.videos"),
+        (lambda c: c["cohorts"]["videos"].update(bmd=["11"]), "cohorts.videos.bmd"),
+        (lambda c: c["headline"]["bmd"].append("x"), "headline.bmd"),
+        (lambda c: c["datasets"]["bmd"]["evaluate"].append("99"), "datasets.bmd.evaluate"),
+        (lambda c: c["targets"]["b-blip"].update(backbone="x"), "targets.b-blip.backbone"),
+    ],
+)
+def test_a_name_that_refers_to_nothing_is_refused_by_its_key(paper, breakage, key):
+    breakage(paper)
+    with pytest.raises(InputError, match=rf"config: {key}: expected one of .* found"):
+        names.check(paper)
+
+
+@pytest.mark.parametrize(
+    "layer, name, expected",
+    [
+        ("encoders", "mbm", "all"),
+        ("encoders", "aligned-had", "all"),
+        ("regressors", "linear", "bmd-01"),
+        ("regressors", "single", "bmd-01"),
+        ("regressors", "full", "bmd"),
+        ("encoders", "aligned-zero-shot", "not-bmd-01"),
+        ("regressors", "zero-shot", "not-bmd-01"),
+    ],
+)
+def test_a_scope_says_whose_data_were_learned_from_and_reads_back(paper, layer, name, expected):
+    scope = names.scope(paper, layer, name, Binding("bmd", "01"))
+    assert scope == expected
+    bound = names.binding(paper, scope)
+    assert names.scope(paper, layer, name, bound) == scope
+
+
+def test_an_unbound_encoder_is_shared_but_one_built_on_a_bound_one_is_not(paper):
+    paper["encoders"]["late"] = {"init": "mbm-zero-shot", "align": "videos"}
+    assert names.scope(paper, "encoders", "late", Binding("bmd", "02")) == "not-bmd-02"
+
+
+def test_zero_shot_touches_nothing_of_the_held_out_subject(paper):
+    w = SimpleNamespace(encoder="mbm-zero-shot", scope="not-bmd-01", seed="0")
+    read = paths.learned_responses(paper, w)
+    assert "results/bmd/responses/sub-02.h5" in read
+    assert "results/bmd/responses/sub-01.h5" not in read
+    w = SimpleNamespace(regressor="zero-shot", scope="not-bmd-01", seed="0", target="b-blip")
+    assert all("sub-01" not in path and "/not-bmd-01/" in path for path in paths.learned_features(paper, w))
+
+
+def test_an_impossible_cohort_is_refused(paper):
+    paper["datasets"]["bmd"]["subjects"] = ["01"]
+    with pytest.raises(InputError, match="no subject of bmd is left"):
+        names.members(paper, "others", Binding("bmd", "01"))
+
+
+def test_what_needs_no_brain_is_made_once_under_any(paper):
+    for variant in ("oracle", "mean", "random"):
+        assert names.evaluated_subjects(paper, "bmd", variant) == ["any"]
+    assert names.evaluated_subjects(paper, "bmd", "full") == ["01", "02"]
+
+
+def test_a_variant_takes_its_latent_and_its_condition_from_where_the_config_says(paper):
+    w = SimpleNamespace(dataset="bmd", variant="full", seed="0", subject="02")
+    folder = "results/regressors/full/bmd/seed-0/bmd/sub-02"
+    assert paths.generated(paper, w) == {"latents": f"{folder}/z-zeroscope.h5"}
+    assert paths.described(paper, w) == {"condition_file": f"{folder}/b-blip.h5"}
+    w.variant = "clip-raw"
+    states = "results/regressors/clip/bmd-02/seed-0/bmd/sub-02/c-openclip.h5"
+    assert paths.generated(paper, w)["states"] == states
+    assert paths.described(paper, w) == {}
+
+
+def test_random_runs_noise_through_the_trained_pipeline(paper):
+    w = SimpleNamespace(dataset="bmd", variant="random", seed="0", subject="any")
+    assert paths.generated(paper, w)["latents"] == "results/regressors/full/bmd/seed-0/bmd/sub-gaussian/z-zeroscope.h5"
+
+
+def test_subjects_can_be_cut_into_shards(paper):
+    hcp = paper["datasets"]["hcp"]
+    hcp["shard_subjects"] = 2
+    assert list(names.shards(paper, "hcp")) == ["shard-000", "shard-001", "shard-002"]
+    assert names.response_stems(paper, "hcp", hcp["subjects"][2:4]) == ["shard-001"]

@@ -1,0 +1,101 @@
+# What all rules share: names and paths of the config, turned into inputs and flags.
+# Named inputs of a rule are the flags of its step: input.features -> --features (see flags()).
+import json
+import shlex
+import sys
+from pathlib import Path
+
+from brainflix import config as names
+from brainflix import datasets, locks, paths
+from brainflix.errors import InputError
+
+if workflow.is_main_process:
+    locks.clear_stale()
+
+try:
+    names.check(config)
+except InputError as error:
+    raise WorkflowError(str(error))
+
+VARIANT, ENCODER, REGRESSOR = paths.VARIANT, paths.ENCODER, paths.REGRESSOR
+
+# Steps run beside the interpreter that runs Snakemake; math libraries use the threads of the config.
+shell.prefix(
+    f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}"
+    f" OMP_NUM_THREADS={config['threads']} OPENBLAS_NUM_THREADS={config['threads']}; "
+)
+
+
+wildcard_constraints:
+    dataset="|".join(config["datasets"]),
+    target="|".join(config["targets"]),
+    encoder="|".join(config["encoders"]),
+    regressor="|".join(config["regressors"]),
+    variant="|".join(config["variants"]),
+    stem="(sub|shard)-[A-Za-z0-9]+",
+    subject="[A-Za-z0-9]+",
+    scope="[A-Za-z0-9-]+",
+    seed=r"\d+",
+
+
+def asked(function):
+    """An input function from one of brainflix.paths."""
+    return lambda wildcards: function(config, wildcards)
+
+
+def flags(wildcards, input):
+    """Named inputs as command-line flags."""
+    lists = {name: [files] if isinstance(files, str) else list(files) for name, files in input.items()}
+    return " ".join(f"--{name.replace('_', '-')} {shlex.join(files)}" for name, files in lists.items() if files)
+
+
+def settings(*keys):
+    """A section of the config as JSON for --settings; a change in it re-runs what uses it."""
+    value = config
+    for key in keys:
+        value = value[key]
+    return json.dumps(value)
+
+
+def one_of(choices):
+    """A wildcard constraint; one that matches nothing where there is no choice."""
+    return "|".join(choices) or "(?!)"
+
+
+def raw(wildcards):
+    """--dataset, --root, --subjects and --options of a dataset, or of one shard of it."""
+    entry = config["datasets"][wildcards.dataset]
+    stem = getattr(wildcards, "stem", None)
+    subjects = names.shards(config, wildcards.dataset)[stem] if stem else entry["subjects"]
+    options = shlex.quote(json.dumps(entry["options"]))
+    return (
+        f"--dataset {entry['adapter']} --root {shlex.quote(entry['root'])}"
+        f" --subjects {shlex.join(subjects)} --options {options}"
+    )
+
+
+def raw_files(dataset, subjects, kind):
+    """Raw files a step opens; refused readably where they are missing and nobody makes them."""
+    entry = config["datasets"][dataset]
+    if dataset not in config["phantom"] and (missing := datasets.what_is_missing(dataset, entry)):
+        others = [d for d in config["datasets"] if d != dataset and d not in config["phantom"]]
+        more = [datasets.what_is_missing(d, config["datasets"][d]) for d in others]
+        raise WorkflowError("\n".join(["raw data are missing.", missing, *filter(None, more)]))
+    files = getattr(datasets.adapter(entry["adapter"]), kind)
+    return [str(f) for f in files(root=Path(entry["root"]), subjects=subjects, options=entry["options"])]
+
+
+def backbone(name):
+    """Where a frozen model is: a name on the hub, a folder, or brainflix:<folder in the package>."""
+    return config["backbones"][name]
+
+
+def generator(wildcards):
+    """The generator of a variant."""
+    return config["generators"][config["variants"][wildcards.variant]["generator"]]
+
+
+def captioner(wildcards):
+    """The flag that names a captioner, where the dataset has no human captions."""
+    name = config["datasets"][wildcards.dataset]["captioner"]
+    return f"--captioner {shlex.quote(backbone(name))}" if name else ""

@@ -1,0 +1,21 @@
+# Captions: a user's own captions.tsv wins, then the dataset's human ones, then a captioner's.
+rule caption:
+    input:
+        stimuli="results/{dataset}/stimuli.tsv",
+        given=lambda w: config["datasets"][w.dataset].get("captions") or [],
+    output:
+        "results/{dataset}/captions.tsv",
+    log:
+        "results/logs/caption/{dataset}.log",
+    threads: config["threads"]
+    resources:
+        gpu=lambda w: int(config["datasets"][w.dataset]["captioner"] is not None),
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        raw=raw,
+        inputs=flags,
+        captioner=captioner,
+    shell:
+        "brainflix caption {params.raw} {params.inputs} {params.captioner}"
+        " --threads {config[threads]} --out {output} > {log} 2>&1"

@@ -1,0 +1,70 @@
+# Stage 1: masked brain modelling, alignment, and running the encoder.
+rule pretrain:
+    input:
+        responses=asked(paths.learned_responses),
+    output:
+        ENCODER + "/encoder.safetensors",
+    log:
+        "results/logs/pretrain/{encoder}/{scope}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/pretrain/{encoder}/{scope}/seed-{seed}.tsv"
+    wildcard_constraints:
+        encoder=one_of(e for e in config["encoders"] if "pretrain" in config["encoders"][e]),
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 32000 * attempt,
+        runtime=lambda wildcards, attempt: 2880 * attempt,
+    params:
+        inputs=flags,
+        settings=settings("pretrain"),
+        checkpoints="results/checkpoints/pretrain/{encoder}/{scope}/seed-{seed}",
+    shell:
+        "brainflix pretrain {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"
+        " --checkpoints {params.checkpoints} --threads {config[threads]} --out {output} > {log} 2>&1"
+
+
+rule align:
+    input:
+        init=asked(paths.initial_encoder),
+        responses=asked(paths.learned_responses),
+        targets=asked(paths.learned_texts),
+    output:
+        ENCODER + "/encoder.safetensors",
+    log:
+        "results/logs/align/{encoder}/{scope}/seed-{seed}.log",
+    benchmark:
+        "results/benchmarks/align/{encoder}/{scope}/seed-{seed}.tsv"
+    wildcard_constraints:
+        encoder=one_of(e for e in config["encoders"] if "align" in config["encoders"][e]),
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 32000 * attempt,
+        runtime=lambda wildcards, attempt: 1440 * attempt,
+    params:
+        inputs=flags,
+        settings=settings("align"),
+        checkpoints="results/checkpoints/align/{encoder}/{scope}/seed-{seed}",
+    shell:
+        "brainflix align {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"
+        " --checkpoints {params.checkpoints} --threads {config[threads]} --out {output} > {log} 2>&1"
+
+
+rule embed:
+    input:
+        encoder=ENCODER + "/encoder.safetensors",
+        responses="results/{dataset}/responses/{stem}.h5",
+    output:
+        ENCODER + "/{dataset}/{stem}.h5",
+    log:
+        "results/logs/embed/{encoder}/{scope}/seed-{seed}/{dataset}/{stem}.log",
+    threads: config["threads"]
+    resources:
+        gpu=1,
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        inputs=flags,
+    shell:
+        "brainflix embed {params.inputs} --threads {config[threads]} --out {output} > {log} 2>&1"

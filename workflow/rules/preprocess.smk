@@ -1,0 +1,56 @@
+# Raw files to stimuli and responses.
+rule index:
+    input:
+        lambda w: raw_files(w.dataset, config["datasets"][w.dataset]["subjects"], "raw_files"),
+    output:
+        "results/{dataset}/stimuli.tsv",
+    log:
+        "results/logs/index/{dataset}.log",
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    params:
+        raw=raw,
+    shell:
+        "brainflix index {params.raw} --out {output} > {log} 2>&1"
+
+
+rule parcellate:
+    input:
+        lambda w: raw_files(w.dataset, names.shards(config, w.dataset)[w.stem], "response_files"),
+        stimuli="results/{dataset}/stimuli.tsv",
+    output:
+        "results/{dataset}/responses/{stem}.h5",
+    log:
+        "results/logs/parcellate/{dataset}/{stem}.log",
+    benchmark:
+        "results/benchmarks/parcellate/{dataset}/{stem}.tsv"
+    resources:
+        mem_mb=lambda wildcards, attempt: 6000 * attempt,
+        runtime=lambda wildcards, attempt: 60 * attempt,
+    params:
+        raw=raw,
+        inputs=flags,
+    shell:
+        "brainflix parcellate {params.raw} {params.inputs} --out {output} > {log} 2>&1"
+
+
+rule gaussian:
+    input:
+        stimuli="results/{dataset}/stimuli.tsv",
+        like=lambda w: paths.responses(config, w.dataset, config["datasets"][w.dataset]["subjects"][:1]),
+    output:
+        "results/{dataset}/responses/sub-gaussian.h5",
+    log:
+        "results/logs/gaussian/{dataset}.log",
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        inputs=flags,
+        seed=config["gaussian_seed"],
+    shell:
+        "brainflix gaussian {params.inputs} --seed {params.seed} --out {output} > {log} 2>&1"
+
+
+ruleorder: gaussian > parcellate

@@ -1,0 +1,60 @@
+# Stage 2: from features to z, b or raw text states.
+rule regress:
+    input:
+        features=asked(paths.learned_features),
+        targets=asked(paths.learned_targets),
+    output:
+        REGRESSOR + "/{target}.safetensors",
+    log:
+        "results/logs/regress/{regressor}/{scope}/seed-{seed}/{target}.log",
+    benchmark:
+        "results/benchmarks/regress/{regressor}/{scope}/seed-{seed}/{target}.tsv"
+    threads: config["threads"]
+    resources:
+        gpu=lambda w: int(config["regressors"][w.regressor]["model"] == "mlp"),
+        mem_mb=lambda wildcards, attempt: 16000 * attempt,
+        runtime=lambda wildcards, attempt: 240 * attempt,
+    params:
+        inputs=flags,
+        model=lambda w: config["regressors"][w.regressor]["model"],
+        settings=lambda w: settings(config["regressors"][w.regressor]["model"]),
+        checkpoints="results/checkpoints/regress/{regressor}/{scope}/seed-{seed}/{target}",
+    shell:
+        "brainflix regress {params.inputs} --{params.model} {params.settings:q} --seed {wildcards.seed}"
+        " --checkpoints {params.checkpoints} --threads {config[threads]} --out {output} > {log} 2>&1"
+
+
+rule predict:
+    input:
+        regressor=REGRESSOR + "/{target}.safetensors",
+        features=asked(paths.predicted_features),
+    output:
+        REGRESSOR + "/{dataset}/sub-{subject}/{target}.h5",
+    log:
+        "results/logs/predict/{regressor}/{scope}/seed-{seed}/{dataset}/sub-{subject}/{target}.log",
+    threads: config["threads"]
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=30,
+    params:
+        inputs=flags,
+    shell:
+        "brainflix predict {params.inputs} --threads {config[threads]} --out {output} > {log} 2>&1"
+
+
+rule measure:
+    input:
+        predictions=REGRESSOR + "/{dataset}/sub-{subject}/{target}.h5",
+        targets="results/{dataset}/targets/{target}.h5",
+    output:
+        REGRESSOR + "/{dataset}/sub-{subject}/{target}.csv",
+    log:
+        "results/logs/measure/{regressor}/{scope}/seed-{seed}/{dataset}/sub-{subject}/{target}.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        inputs=flags,
+        settings=settings("evaluate"),
+    shell:
+        "brainflix measure {params.inputs} --settings {params.settings:q} --out {output} > {log} 2>&1"

@@ -1,0 +1,56 @@
+# Tables and pictures.
+rule headline:
+    input:
+        metrics=lambda w: expand(
+            "results/{dataset}/{variant}/metrics.csv", dataset=w.dataset, variant=config["headline"][w.dataset]
+        ),
+    output:
+        report("results/{dataset}/metrics.csv", category="metrics", caption="../report/metrics.rst"),
+    log:
+        "results/logs/headline/{dataset}.log",
+    params:
+        inputs=flags,
+    shell:
+        "brainflix headline {params.inputs} --out {output} > {log} 2>&1"
+
+
+rule ablation:
+    input:
+        metrics="results/bmd/{variant}/metrics.csv",
+    output:
+        "results/ablations/{variant}/metrics.csv",
+    log:
+        "results/logs/ablation/{variant}.log",
+    params:
+        inputs=flags,
+    shell:
+        "brainflix headline {params.inputs} --out {output} > {log} 2>&1"
+
+
+rule gallery:
+    input:
+        stimuli="results/{dataset}/stimuli.tsv",
+        captions="results/{dataset}/captions.tsv",
+        videos=lambda w: [f"{folder}/videos.h5" for folder in paths.shown(config, w)],
+        described=lambda w: [f"{folder}/captions.tsv" for folder in paths.shown(config, w)],
+    output:
+        png=report(
+            "results/figures/gallery-{dataset}.png", category="figures", caption="../report/gallery.rst"
+        ),
+        mp4="results/figures/gallery-{dataset}.mp4",
+    log:
+        "results/logs/gallery/{dataset}.log",
+    resources:
+        mem_mb=4000,
+        runtime=10,
+    params:
+        inputs=flags,
+        settings=settings("gallery"),
+    shell:
+        "brainflix gallery {params.inputs} --settings {params.settings:q}"
+        " --out {output.png} --mp4 {output.mp4} > {log} 2>&1"
+
+
+localrules:
+    headline,
+    ablation,
