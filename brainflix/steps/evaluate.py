@@ -73,11 +73,8 @@ def evaluate(
     """
     training.use_threads(threads)
     made = artifacts.read(videos, kind="videos", load=False)
-    table = artifacts.read_table(
-        stimuli, columns=["stimulus", "split", "path", "start_seconds", "stop_seconds"]
-    )
     seed = made.about["seed"]
-    scores = [_ssim(made, table, settings, seed)]
+    scores = [_ssim(made, stimuli, settings, seed)]
     scores += _n_way(
         made, artifacts.read(classes, kind="targets", load=False), classes, classifier, settings, seed
     )
