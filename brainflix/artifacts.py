@@ -111,16 +111,16 @@ def create(
     Yields an h5py dataset of ``shape`` (n_rows, *shape) that accepts slices.
     """
     Samples(kind, np.broadcast_to(np.zeros((), dtype), shape), rows, tuple(axes), unit, dict(about))
-    with replacing(Path(path)) as partial:
-        with h5py.File(partial, "w", libver="latest") as file:
-            file.attrs["format"] = FORMAT
-            file.attrs["kind"] = kind
-            file.attrs["axes"] = json.dumps(list(axes))
-            file.attrs["unit"] = unit
-            file.attrs["about"] = json.dumps({**about, "version": __version__}, sort_keys=True)
-            _write_rows(file.create_group("rows", track_order=True), rows)
-            # Early allocation keeps the array contiguous from the start, so it can be memory-mapped.
-            yield file.create_dataset("values", shape=tuple(shape), dtype=dtype)
+    with replacing(Path(path)) as partial, h5py.File(partial, "w", libver="latest") as file:
+        file.attrs["format"] = FORMAT
+        file.attrs["kind"] = kind
+        file.attrs["axes"] = json.dumps(list(axes))
+        file.attrs["unit"] = unit
+        _write_rows(file.create_group("rows", track_order=True), rows)
+        # Early allocation keeps the array contiguous from the start, so it can be memory-mapped.
+        yield file.create_dataset("values", shape=tuple(shape), dtype=dtype)
+        # Last, so that a step can add to ``about`` what it learns while it writes.
+        file.attrs["about"] = json.dumps({**about, "version": __version__}, sort_keys=True)
 
 
 def write(path: Path, samples: Samples) -> None:
@@ -264,10 +264,14 @@ def read_table(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, sep=separator, dtype=text, keep_default_na=False, na_values={})
     except (FileNotFoundError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError.about(path, expected=f"a table with columns {', '.join(columns)}", found=str(error)) from error
+        raise InputError.about(
+            path, expected=f"a table with columns {', '.join(columns)}", found=str(error)
+        ) from error
     missing = [c for c in columns if c not in table]
     if missing:
-        raise InputError.about(path, expected=f"columns {', '.join(columns)}", found=f"no {', '.join(missing)}")
+        raise InputError.about(
+            path, expected=f"columns {', '.join(columns)}", found=f"no {', '.join(missing)}"
+        )
     for name in table.columns.difference(list(text)):
         table[name] = _numbers_where_possible(table[name])
     return table

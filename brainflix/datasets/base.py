@@ -1,0 +1,121 @@
+"""What every dataset file is made of: its facts, its options, and the responses it hands out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainflix.errors import InputError
+
+STIMULI_COLUMNS = ("stimulus", "split", "path", "start_seconds", "stop_seconds")
+ROW_COLUMNS = ("stimulus", "split", "repeat", "run")
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Where a dataset comes from; complete by construction, so no dataset can be added without it.
+
+    Attributes:
+        what_to_download: one sentence: what to fetch and where to put it under the root folder.
+    """
+
+    name: str
+    title: str
+    doi: str
+    licence: str
+    citation: str
+    homepage: str
+    what_to_download: str
+
+    def __post_init__(self) -> None:
+        empty = [f.name for f in fields(self) if not getattr(self, f.name).strip()]
+        if empty:
+            raise ValueError(f"facts of {self.name or 'a dataset'} lack {', '.join(empty)}")
+        if not re.fullmatch(r"10\.\d{4,9}/\S+", self.doi):
+            raise ValueError(f"{self.name}: {self.doi!r} is no DOI")
+        if not self.homepage.startswith("https://"):
+            raise ValueError(f"{self.name}: {self.homepage!r} is no https address")
+
+
+@dataclass(frozen=True)
+class Block:
+    """Consecutive rows of responses that came out of one raw file.
+
+    Attributes:
+        source: the raw file, to be named when its values are refused.
+        values: float32 (n_rows, n_vertices); NaN or infinite where the file says nothing usable.
+    """
+
+    source: Path
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class Responses:
+    """One subject's responses, to be streamed.
+
+    Attributes:
+        rows: table (stimulus, split, repeat, run), one line per row of the blocks, in their order.
+        blocks: iterable of Block; together they have ``len(rows)`` rows. Opens the raw files lazily.
+        normalisation: how the values were or will be scaled, in words, for the file's ``about``.
+        by_train_rows: the reader of the blocks still has to z-score each vertex with the mean and
+            standard deviation of the rows whose split is ``train``.
+        nan_share: largest share of the vertices that may be unusable in one block.
+    """
+
+    rows: pd.DataFrame
+    blocks: Iterable[Block]
+    normalisation: str
+    by_train_rows: bool
+    nan_share: float
+
+
+def require(condition: bool, where: str, *, expected: str, found: object) -> None:
+    """Refuse an option or a raw file in one sentence unless ``condition`` holds."""
+    if not condition:
+        raise InputError.about(where, expected=expected, found=str(found))
+
+
+def stimuli_table(records: Iterable[Sequence[Any]]) -> pd.DataFrame:
+    """Table of stimuli from (stimulus, split, path, start_seconds, stop_seconds); None = whole file."""
+    table = pd.DataFrame(list(records), columns=list(STIMULI_COLUMNS))
+    windows = ["start_seconds", "stop_seconds"]
+    return table.astype({"stimulus": str, "split": str, "path": str, **dict.fromkeys(windows, float)})
+
+
+def rows_table(records: Iterable[Sequence[Any]]) -> pd.DataFrame:
+    """Table of response rows from (stimulus, split, repeat, run)."""
+    table = pd.DataFrame(list(records), columns=list(ROW_COLUMNS))
+    return table.astype({"stimulus": str, "split": str, "repeat": int, "run": str})
+
+
+def splits(stimuli: pd.DataFrame) -> dict[str, str]:
+    """Which split each stimulus belongs to.
+
+    Raises:
+        InputError: a stimulus is listed twice.
+    """
+    twice = stimuli["stimulus"][stimuli["stimulus"].duplicated()]
+    require(
+        twice.empty, "stimuli table", expected="every stimulus once", found=f"{', '.join(twice[:3])} twice"
+    )
+    return dict(zip(stimuli["stimulus"], stimuli["split"], strict=True))
+
+
+def bids_label(subject: str, *, dataset: str) -> str:
+    """Two-digit label of a numbered subject, with or without its zero or prefix.
+
+    >>> bids_label("1", dataset="bmd"), bids_label("sub-01", dataset="bmd")
+    ('01', '01')
+    """
+    number = re.fullmatch(r"(?:sub-?)?(\d{1,2})", str(subject))
+    require(
+        number is not None, f"subjects of dataset {dataset}", expected="numbers such as 01", found=subject
+    )
+    return f"{int(number[1]):02d}"

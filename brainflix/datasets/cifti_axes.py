@@ -1,0 +1,68 @@
+"""The axes of a CIFTI-2 matrix, from the XML between its header and its data.
+
+Dimension 0 counts volumes or maps, dimension 1 grayordinates. Every dataset here must start with the same
+59,412 cortical grayordinates in the same order; what follows (subcortex) is only counted.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from xml.etree import ElementTree
+
+import numpy as np
+
+from brainflix import atlas
+
+STANDARD_CORTEX = (
+    ("LEFT", 0, atlas.LEFT_CORTEX),
+    ("RIGHT", atlas.LEFT_CORTEX, atlas.CORTEX - atlas.LEFT_CORTEX),
+)
+
+
+@dataclass(frozen=True)
+class Axes:
+    """Length of the second axis of a matrix, and the step of its first where that is a time."""
+
+    grayordinates: int
+    step_seconds: float | None
+
+
+@lru_cache(maxsize=8)  # runs of one study share their XML to the byte
+def parse_axes(xml: bytes) -> Axes | str:
+    """The axes, or what is wrong with them in words."""
+    try:
+        root = ElementTree.fromstring(xml)
+    except ElementTree.ParseError as error:
+        return f"damaged XML ({error})"
+    if not root.get("Version", "").startswith("2"):
+        return f"CIFTI version {root.get('Version', 'unknown')}"
+    by_dimension = {m.get("AppliesToMatrixDimension"): m for m in root.iter("MatrixIndicesMap")}
+    if set(by_dimension) != {"0", "1"}:
+        return f"axes for dimensions {sorted(map(str, by_dimension))}"
+    models = by_dimension["1"].findall("BrainModel")
+    problem = _cortex_problem(models)
+    if problem:
+        return problem
+    return Axes(sum(int(m.get("IndexCount", 0)) for m in models), _step_seconds(by_dimension["0"]))
+
+
+def _cortex_problem(models: list[ElementTree.Element]) -> str | None:
+    """What keeps the brain models from starting with the standard left and right cortex, if anything."""
+    for i, (side, offset, count) in enumerate(STANDARD_CORTEX):
+        model = models[i].attrib if i < len(models) else {}
+        structure = model.get("BrainStructure", "nothing").removeprefix("CIFTI_STRUCTURE_")
+        if structure != f"CORTEX_{side}":
+            return f"{structure} in place {i + 1} where CORTEX_{side} belongs"
+        if (model.get("IndexOffset"), model.get("IndexCount")) != (str(offset), str(count)):
+            return f"{model.get('IndexCount')} vertices of CORTEX_{side}, not {count}"
+        vertices = np.array((models[i].findtext("VertexIndices") or "").split(), dtype=np.int64)
+        if atlas.sha256(vertices) != atlas.CORTEX_SHA256[i]:
+            return f"vertices of CORTEX_{side} in another order"
+    return None
+
+
+def _step_seconds(axis: ElementTree.Element) -> float | None:
+    if axis.get("SeriesUnit") != "SECOND":
+        return None
+    return float(axis.get("SeriesStep", "nan")) * 10.0 ** int(axis.get("SeriesExponent", "0"))

@@ -1,0 +1,40 @@
+"""Event tables of BIDS runs, read by column name."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from brainflix.datasets.base import require
+from brainflix.errors import InputError
+
+
+def read_events(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
+    """Read an events.tsv: the ``columns`` asked for, in any order, whatever else the file has.
+
+    ``onset`` becomes float seconds and must not decrease; other columns stay text ("n/a" included).
+
+    Raises:
+        InputError: missing, not UTF-8, no table, a column missing, or onsets that are no rising numbers.
+    """
+    path = Path(path)
+    wanted = ["onset", *(c for c in columns if c != "onset")]
+    try:
+        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8")
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError.about(path, expected=f"events: {', '.join(wanted)}", found=str(error)) from error
+    missing = [c for c in wanted if c not in table]
+    require(not missing, str(path), expected=f"columns {', '.join(wanted)}", found=f"no {', '.join(missing)}")
+    table = table[wanted].copy()
+    onset = pd.to_numeric(table["onset"], errors="coerce")
+    table["onset"] = onset
+    problem = "an onset that is no number" if onset.isna().any() else "an onset before the one above it"
+    require(
+        onset.notna().all() and onset.is_monotonic_increasing,
+        str(path),
+        expected="rising onsets",
+        found=problem,
+    )
+    return table
