@@ -1,0 +1,166 @@
+"""Several Samples files read as one table: rows are concatenated, values stay memory-mapped.
+
+A cohort is what a layer learns from: responses of several subjects and datasets, or the targets of
+several datasets. Each row knows its dataset, so a row of responses finds the target of its stimulus.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from brainflix import artifacts
+from brainflix.errors import InputError
+
+PROBES = 64  # rows whose values go into a fingerprint
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """Rows of several files.
+
+    Attributes:
+        paths: the files.
+        parts: their values, memory-mapped, each (rows of the file, *shape).
+        rows: the files' rows and, for each, ``dataset``, ``subject``, ``part`` (number of the file)
+            and ``position`` (row in the file).
+        axes, unit: as in the files, which all agree.
+        about: what the files agree on.
+    """
+
+    paths: tuple[Path, ...]
+    parts: tuple[np.ndarray, ...]
+    rows: pd.DataFrame
+    axes: tuple[str, ...]
+    unit: str
+    about: dict[str, Any]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Shape of one row's values."""
+        return self.parts[0].shape[1:]
+
+    @property
+    def sources(self) -> list[list[str]]:
+        """[dataset, subject] of every file that has rows here, in order; JSON-able."""
+        return (
+            self.rows[["dataset", "subject"]]
+            .drop_duplicates()
+            .sort_values(["dataset", "subject"])
+            .values.tolist()
+        )
+
+    def where(self, mask: np.ndarray) -> Cohort:
+        """The rows where ``mask`` (n,) is true."""
+        return replace(self, rows=self.rows.loc[np.asarray(mask)].reset_index(drop=True))
+
+    def take(self, index: np.ndarray) -> np.ndarray:
+        """Values (len(index), *shape) float32 of the rows ``index``.
+
+        Raises:
+            InputError: a value is not finite.
+        """
+        parts, positions = (self.rows[c].to_numpy()[index] for c in ("part", "position"))
+        values = np.empty((len(index), *self.shape), np.float32)
+        for part in np.unique(parts):
+            here = parts == part
+            values[here] = self.parts[part][positions[here]]
+        if not np.isfinite(values).all():
+            self._complain(index[~np.isfinite(values.reshape(len(index), -1)).all(axis=1)][0])
+        return values
+
+    def all(self) -> np.ndarray:
+        """Values (n, *shape) float32 of all rows."""
+        return self.take(np.arange(len(self)))
+
+    def _complain(self, row: int) -> None:
+        found = self.rows.iloc[row]
+        where = f"row {found['position']} (stimulus {found['stimulus']!r})"
+        raise InputError.about(
+            self.paths[found["part"]], expected="finite values", found=f"NaN or infinity in {where}"
+        )
+
+    def fingerprint(self) -> str:
+        """Tells these rows from others: a hash of their names and of the values of some of them."""
+        digest = hashlib.sha256(self.rows.drop(columns="part").to_csv(index=False).encode())
+        probes = np.unique(np.linspace(0, len(self) - 1, PROBES).astype(np.int64))
+        digest.update(self.take(probes).tobytes())
+        return digest.hexdigest()[:16]
+
+
+def read_cohort(
+    paths: Sequence[Path], *, kind: str | tuple[str, ...], splits: Collection[str], agree: Sequence[str] = ()
+) -> Cohort:
+    """Read the rows of ``paths`` whose split is one of ``splits``.
+
+    Args:
+        kind: of the files.
+        agree: keys of ``about`` that must be the same in all files, e.g. ``space``.
+
+    Raises:
+        InputError: no file or row, unequal shapes, or files that disagree (simulated and real, say).
+    """
+    files = [artifacts.read(path, kind=kind, load=False) for path in paths]
+    if not files:
+        raise InputError("the cohort is empty: expected at least one file")
+    for path, file in zip(paths, files, strict=True):
+        if file.values.shape[1:] != files[0].values.shape[1:]:
+            expected = f"rows of shape {files[0].values.shape[1:]} as in {paths[0]}"
+            raise InputError.about(path, expected=expected, found=str(file.values.shape[1:]))
+    about = artifacts.common_about((f.about for f in files), *agree)
+    tables = [_rows(number, file) for number, file in enumerate(files)]
+    whole = Cohort(
+        paths=tuple(Path(p) for p in paths),
+        parts=tuple(f.values for f in files),
+        rows=pd.concat(tables, ignore_index=True),
+        axes=files[0].axes,
+        unit=files[0].unit,
+        about=about,
+    )
+    chosen = whole.where(whole.rows["split"].isin(list(splits)).to_numpy())
+    if not len(chosen):
+        listed = ", ".join(map(str, paths))
+        raise InputError.about(listed, expected=f"rows of split {' or '.join(sorted(splits))}", found="none")
+    return chosen
+
+
+def _rows(number: int, file: artifacts.Samples) -> pd.DataFrame:
+    about = file.about
+    return file.rows.assign(
+        dataset=about["dataset"],
+        subject=str(about.get("subject", "")),
+        part=number,
+        position=np.arange(len(file.rows)),
+    )
+
+
+def match(cohort: Cohort, targets: Cohort) -> np.ndarray:
+    """For each row of ``cohort`` (n,) the row of ``targets`` with its dataset and stimulus.
+
+    Raises:
+        InputError: a stimulus has no target, or two, or simulated and real data would be mixed.
+    """
+    artifacts.common_about([cohort.about, targets.about])
+    keys = pd.MultiIndex.from_frame(targets.rows[["dataset", "stimulus"]])
+    listed = ", ".join(map(str, targets.paths))
+    if keys.has_duplicates:
+        raise InputError.about(
+            listed, expected="one target a stimulus", found=f"two of {keys[keys.duplicated()][0]}"
+        )
+    found = keys.get_indexer(pd.MultiIndex.from_frame(cohort.rows[["dataset", "stimulus"]]))
+    if (found < 0).any():
+        row = cohort.rows.iloc[int(np.argmin(found))]
+        expected = (
+            f"a target of split {row['split']!r} for stimulus {row['stimulus']!r} of {row['dataset']!r}"
+        )
+        raise InputError.about(listed, expected=expected, found="none")
+    return found
