@@ -17,7 +17,7 @@ env: .venv/done
 
 demo: env
 	$(DEMO) results/bmd/metrics.csv results/cc2017/metrics.csv $(FIGURES)
-	@brainflix show results/bmd/metrics.csv results/cc2017/metrics.csv
+	@brainflix show --metrics results/bmd/metrics.csv results/cc2017/metrics.csv
 	@echo "Pictures: $(FIGURES) and the .mp4 beside each."
 
 test: env

@@ -13,15 +13,12 @@
 #   results/{dataset}/metrics.csv                                               headline
 #   results/ablations/{variant}/metrics.csv                                     one ablation, on BMD
 #   results/figures/gallery-{dataset}.png .mp4                                  gallery
-from snakemake.utils import min_version, validate
+from snakemake.utils import min_version
 
 min_version("9.27")
 
 
 configfile: workflow.source_path("config/paper.yaml")
-
-
-validate(config, "workflow/schemas/config.schema.yaml")
 
 
 report: "workflow/report/workflow.rst"

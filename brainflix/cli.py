@@ -32,6 +32,7 @@ STEPS = {
     "summarize": "Turn scores into values with intervals and chance.",
     "headline": "Put the variants of a dataset into one table.",
     "gallery": "Draw stimuli, reconstructions and oracle side by side.",
+    "show": "Print result tables.",
     "backbone": "Train one of the tiny backbones on the simulated world.",
 }
 

@@ -10,6 +10,7 @@ are bound to the evaluated subject, and the binding shows in the path as the *sc
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from brainflix.errors import InputError
@@ -130,6 +131,24 @@ def evaluated_subjects(config: Config, dataset: str, variant: str) -> list[str]:
     return config["datasets"][dataset]["evaluate"] if needs_subject(config, variant) else [ANY]
 
 
+def validate(config: Config, schema: Path) -> None:
+    """Refuse unknown keys and values of the wrong type.
+
+    Raises:
+        InputError: names the key, what the schema expects there, and what it is.
+    """
+    import yaml
+    from jsonschema import Draft202012Validator
+    from jsonschema.exceptions import best_match
+
+    validator = Draft202012Validator(yaml.safe_load(schema.read_text(encoding="utf-8")))
+    error = best_match(validator.iter_errors(config))
+    if error:
+        key = ".".join(str(part) for part in error.absolute_path) or "top level"
+        meaning = error.schema.get("description", "")
+        raise InputError(f"config: {key}: {error.message}" + (f" ({meaning})" if meaning else ""))
+
+
 def check(config: Config) -> None:
     """Refuse names that refer to nothing, before any job is planned.
 
@@ -178,5 +197,7 @@ def _references(config: Config) -> Iterator[tuple[str, Any, set[str]]]:
         yield "headline", dataset, names["datasets"]
         for row in rows:
             yield f"headline.{dataset}", row, names["variants"]
+    for row in config["gallery"]["variants"]:
+        yield "gallery.variants", row, names["variants"]
     for row in config["ablations"]:
         yield "ablations", row, names["variants"]

@@ -63,13 +63,14 @@ def described(config: Config, wildcards: Any) -> dict[str, str]:
     if source == names.TRUTH:
         return {"captions": f"results/{wildcards.dataset}/captions.tsv"}
     is_b = target == config["roles"]["b"]
-    return {"condition_file": _predictions(config, wildcards, source, target)} if is_b else {}
+    return {"condition": _predictions(config, wildcards, source, target)} if is_b else {}
 
 
 def generated(config: Config, wildcards: Any) -> dict[str, str]:
-    """Inputs of generate beside the captions: a latent, and raw text states where they condition."""
+    """Inputs of generate beside the captions: a latent, the true ones, and raw text states."""
     source, target = names.condition(config, wildcards.variant)
-    found = {}
+    truth = names.latent_target(config, wildcards.variant) or config["roles"]["y"]
+    found = {"targets": f"results/{wildcards.dataset}/targets/{truth}.h5"}
     if latents := _latents(config, wildcards):
         found["latents"] = latents
     if target == config["roles"]["c"]:

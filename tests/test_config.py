@@ -91,8 +91,9 @@ def test_what_needs_no_brain_is_made_once_under_any(paper):
 def test_a_variant_takes_its_latent_and_its_condition_from_where_the_config_says(paper):
     w = SimpleNamespace(dataset="bmd", variant="full", seed="0", subject="02")
     folder = "results/regressors/full/bmd/seed-0/bmd/sub-02"
-    assert paths.generated(paper, w) == {"latents": f"{folder}/z-zeroscope.h5"}
-    assert paths.described(paper, w) == {"condition_file": f"{folder}/b-blip.h5"}
+    truth = "results/bmd/targets/z-zeroscope.h5"
+    assert paths.generated(paper, w) == {"targets": truth, "latents": f"{folder}/z-zeroscope.h5"}
+    assert paths.described(paper, w) == {"condition": f"{folder}/b-blip.h5"}
     w.variant = "clip-raw"
     states = "results/regressors/clip/bmd-02/seed-0/bmd/sub-02/c-openclip.h5"
     assert paths.generated(paper, w)["states"] == states

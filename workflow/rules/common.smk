@@ -13,6 +13,7 @@ if workflow.is_main_process:
     locks.clear_stale()
 
 try:
+    names.validate(config, Path(workflow.source_path("../schemas/config.schema.yaml")))
     names.check(config)
 except InputError as error:
     raise WorkflowError(str(error))
@@ -74,15 +75,38 @@ def raw(wildcards):
     )
 
 
-def raw_files(dataset, subjects, kind):
-    """Raw files a step opens; refused readably where they are missing and nobody makes them."""
+def what_is_missing(dataset):
+    """A sentence on raw files that are not there and that nobody makes, or None."""
     entry = config["datasets"][dataset]
-    if dataset not in config["phantom"] and (missing := datasets.what_is_missing(dataset, entry)):
-        others = [d for d in config["datasets"] if d != dataset and d not in config["phantom"]]
-        more = [datasets.what_is_missing(d, config["datasets"][d]) for d in others]
-        raise WorkflowError("\n".join(["raw data are missing.", missing, *filter(None, more)]))
-    files = getattr(datasets.adapter(entry["adapter"]), kind)
-    return [str(f) for f in files(root=Path(entry["root"]), subjects=subjects, options=entry["options"])]
+    if dataset in config["phantom"]:
+        return None
+    return datasets.what_is_missing(entry["adapter"], Path(entry["root"]), entry["subjects"], entry["options"])
+
+
+def stimulus_files(dataset):
+    """Raw files that say what was shown; a readable refusal where they are missing."""
+    if what_is_missing(dataset):
+        sentences = filter(None, map(what_is_missing, config["datasets"]))
+        raise WorkflowError("Raw data are missing.\n" + "\n".join(sentences))
+    entry = config["datasets"][dataset]
+    adapter = datasets.adapter(entry["adapter"])
+    files = adapter.raw_files(root=Path(entry["root"]), subjects=entry["subjects"], options=entry["options"])
+    return [str(file) for file in files]
+
+
+def response_files(dataset, subjects):
+    """Raw files that hold these subjects' responses."""
+    entry = config["datasets"][dataset]
+    find = datasets.adapter(entry["adapter"]).response_files
+    files = [find(root=Path(entry["root"]), subject=s, options=entry["options"]) for s in subjects]
+    return [str(file) for some in files for file in some]
+
+
+def simulated_files(dataset):
+    """All raw files of a simulated dataset."""
+    subjects = config["datasets"][dataset]["subjects"]
+    root = config["datasets"][dataset]["root"]
+    return sorted({f"{root}/phantom.json", *stimulus_files(dataset), *response_files(dataset, subjects)})
 
 
 def backbone(name):

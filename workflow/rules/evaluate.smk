@@ -40,6 +40,6 @@ rule summarize:
         runtime=10,
     params:
         inputs=flags,
-        settings=settings("evaluate"),
+        settings=settings("summarize"),
     shell:
         "brainflix summarize {params.inputs} --settings {params.settings:q} --out {output} > {log} 2>&1"

@@ -45,4 +45,4 @@ rule generate:
         checkpoints="results/checkpoints/generate/{dataset}/{variant}/seed-{seed}/sub-{subject}",
     shell:
         "brainflix generate {params.inputs} --generator {params.generator:q} --settings {params.settings:q}"
-        " --seed {wildcards.seed} --checkpoints {params.checkpoints} --threads {config[threads]} --out {output} > {log} 2>&1"
+        " --variant {wildcards.variant} --subject {wildcards.subject} --seed {wildcards.seed} --checkpoints {params.checkpoints} --threads {config[threads]} --out {output} > {log} 2>&1"

@@ -5,8 +5,7 @@ for name in config["phantom"]:
         name:
             f"synthesize_{name.replace('-', '_')}"
         output:
-            sorted({*raw_files(name, config["datasets"][name]["subjects"], "raw_files"),
-                    *raw_files(name, config["datasets"][name]["subjects"], "response_files")}),
+            simulated_files(name),
         log:
             f"results/logs/synthesize/{name}.log",
         benchmark:

@@ -1,7 +1,7 @@
 # Raw files to stimuli and responses.
 rule index:
     input:
-        lambda w: raw_files(w.dataset, config["datasets"][w.dataset]["subjects"], "raw_files"),
+        lambda w: stimulus_files(w.dataset),
     output:
         "results/{dataset}/stimuli.tsv",
     log:
@@ -17,7 +17,7 @@ rule index:
 
 rule parcellate:
     input:
-        lambda w: raw_files(w.dataset, names.shards(config, w.dataset)[w.stem], "response_files"),
+        lambda w: response_files(w.dataset, names.shards(config, w.dataset)[w.stem]),
         stimuli="results/{dataset}/stimuli.tsv",
     output:
         "results/{dataset}/responses/{stem}.h5",

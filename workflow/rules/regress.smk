@@ -20,7 +20,7 @@ rule regress:
         settings=lambda w: settings(config["regressors"][w.regressor]["model"]),
         checkpoints="results/checkpoints/regress/{regressor}/{scope}/seed-{seed}/{target}",
     shell:
-        "brainflix regress {params.inputs} --{params.model} {params.settings:q} --seed {wildcards.seed}"
+        "brainflix regress {params.inputs} --model {params.model} --settings {params.settings:q} --seed {wildcards.seed}"
         " --checkpoints {params.checkpoints} --threads {config[threads]} --out {output} > {log} 2>&1"
 
 
@@ -55,6 +55,5 @@ rule measure:
         runtime=10,
     params:
         inputs=flags,
-        settings=settings("evaluate"),
     shell:
-        "brainflix measure {params.inputs} --settings {params.settings:q} --out {output} > {log} 2>&1"
+        "brainflix measure {params.inputs} --out {output} > {log} 2>&1"

@@ -45,7 +45,7 @@ rule gallery:
         runtime=10,
     params:
         inputs=flags,
-        settings=settings("gallery"),
+        settings=settings("gallery", "settings"),
     shell:
         "brainflix gallery {params.inputs} --settings {params.settings:q}"
         " --out {output.png} --mp4 {output.mp4} > {log} 2>&1"

@@ -1,0 +1,87 @@
+"""Which rules a target needs, and which it must not need, at the size of the paper."""
+
+import pytest
+import yaml
+
+from .conftest import ROOT
+
+PAPER = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+SIMULATED = {"phantom": {name: {} for name in PAPER["datasets"]}}  # raw files come from somewhere
+
+
+def plan(snakemake, target, overlay=SIMULATED):
+    run = snakemake("--dry-run", target, overlay=overlay)
+    assert run.code == 0, run.text[-3000:]
+    return run.jobs
+
+
+@pytest.mark.parametrize("variant", PAPER["variants"])
+def test_every_variant_of_the_paper_can_be_planned(snakemake, variant):
+    jobs = plan(snakemake, f"results/bmd/{variant}/metrics.csv")
+    assert jobs["summarize"] == 1 and jobs["evaluate"] >= 1 and jobs["headline"] == 0
+
+
+@pytest.mark.parametrize("dataset", PAPER["headline"])
+def test_a_headline_trains_only_what_it_prints(snakemake, dataset):
+    jobs = plan(snakemake, f"results/{dataset}/metrics.csv")
+    assert jobs["headline"] == 1 and jobs["summarize"] == len(PAPER["headline"][dataset])
+    assert jobs["pretrain"] == 1 and jobs["align"] == 1, "one encoder serves all rows"
+
+
+def test_an_ablation_runs_only_what_it_names(snakemake):
+    jobs = plan(snakemake, "results/ablations/mlp/metrics.csv")
+    assert jobs["synthesize_bmd"] == 1 and jobs["ablation"] == 1
+    for rule in ("pretrain", "align", "embed", "gaussian", "average", "synthesize_hcp", "synthesize_cc2017"):
+        assert jobs[rule] == 0, f"an MLP on responses needs no {rule}"
+
+
+def test_random_needs_the_trained_pipeline_but_no_tested_subject(snakemake):
+    jobs = plan(snakemake, "results/bmd/random/metrics.csv")
+    assert jobs["gaussian"] == 1 and jobs["generate"] == 1 and jobs["regress"] == 2
+
+
+def test_the_oracle_needs_no_brain(snakemake):
+    jobs = plan(snakemake, "results/bmd/oracle/metrics.csv")
+    assert not jobs["parcellate"] and not jobs["regress"]
+
+
+def test_one_line_adds_a_variant_that_shares_every_layer(snakemake):
+    strong = {"latent": "full", "condition": "none", "generator": "video", "input": "responses"}
+    overlay = {**SIMULATED, "variants": {"strong": strong}}
+    extra = plan(snakemake, "results/bmd/strong/metrics.csv", overlay)
+    full = plan(snakemake, "results/bmd/full/metrics.csv")
+    assert extra["regress"] == 1 and full["regress"] == 2, "z alone; b is not asked for"
+    assert set(extra) <= set(full)
+
+
+def test_all_plans_every_table_and_picture(snakemake):
+    jobs = plan(snakemake, "all")
+    assert jobs["headline"] == 2 and jobs["gallery"] == 2
+
+
+def test_missing_data_are_named_before_anything_runs(snakemake, tmp_path):
+    run = snakemake("--dry-run", "results/bmd/metrics.csv")
+    assert run.code == 1 and "Raw data are missing" in run.text
+    for name in ("bmd", "had", "cc2017", "hcp"):
+        assert f"{tmp_path}/data/{name}" in run.text
+    assert "ds005165" in run.text and "licence" in run.text
+    assert not (tmp_path / "results").exists()
+
+
+@pytest.mark.parametrize(
+    "overlay, sentence",
+    [
+        ({"treads": 3}, "'treads' was unexpected"),
+        ({"pretrain": {"model": {"patchs": 16}}}, "pretrain.model: .*'patchs' was unexpected"),
+        ({"threads": "four"}, "threads: 'four' is not of type 'integer'"),
+        ({"align": {"training": {"learning_rate": "1e-5"}}}, "learning_rate: '1e-5' is not of type 'number'"),
+        ({"variants": {"full": {"latent": "nobody"}}}, "variants.full.latent: expected one of .* found 'nobody'"),
+        ({"datasets": {"bmd": {"options": {"train_clips": "x"}}}}, "train_clips: expected int, found 'x'"),
+    ],
+)
+def test_a_wrong_config_is_refused_in_one_sentence(snakemake, overlay, sentence):
+    run = snakemake("--dry-run", "results/bmd/metrics.csv", overlay={**SIMULATED, **overlay})
+    assert run.code == 1
+    import re
+
+    assert re.search(sentence, run.text), run.text[-2000:]
