@@ -63,16 +63,19 @@ def one_of(choices):
     return "|".join(choices) or "(?!)"
 
 
+def source(wildcards):
+    """--dataset and --root of a dataset."""
+    entry = config["datasets"][wildcards.dataset]
+    return f"--dataset {entry['adapter']} --root {shlex.quote(entry['root'])}"
+
+
 def raw(wildcards):
-    """--dataset, --root, --subjects and --options of a dataset, or of one shard of it."""
+    """The same with --subjects, all of them or one shard, and --options."""
     entry = config["datasets"][wildcards.dataset]
     stem = getattr(wildcards, "stem", None)
     subjects = names.shards(config, wildcards.dataset)[stem] if stem else entry["subjects"]
     options = shlex.quote(json.dumps(entry["options"]))
-    return (
-        f"--dataset {entry['adapter']} --root {shlex.quote(entry['root'])}"
-        f" --subjects {shlex.join(subjects)} --options {options}"
-    )
+    return f"{source(wildcards)} --subjects {shlex.join(subjects)} --options {options}"
 
 
 def what_is_missing(dataset):
@@ -83,30 +86,30 @@ def what_is_missing(dataset):
     return datasets.what_is_missing(entry["adapter"], Path(entry["root"]), entry["subjects"], entry["options"])
 
 
-def stimulus_files(dataset):
-    """Raw files that say what was shown; a readable refusal where they are missing."""
+def raw_files(dataset, kind, **who):
+    """Raw files that a step opens; a readable refusal where they are missing.
+
+    A simulated study has its last file stand for all: its names are for the phantom to know.
+    """
+    entry = config["datasets"][dataset]
+    if dataset in config["phantom"]:
+        return [f"{entry['root']}/phantom.json"]
     if what_is_missing(dataset):
         sentences = filter(None, map(what_is_missing, config["datasets"]))
         raise WorkflowError("Raw data are missing.\n" + "\n".join(sentences))
-    entry = config["datasets"][dataset]
-    adapter = datasets.adapter(entry["adapter"])
-    files = adapter.raw_files(root=Path(entry["root"]), subjects=entry["subjects"], options=entry["options"])
-    return [str(file) for file in files]
+    find = getattr(datasets.adapter(entry["adapter"]), kind)
+    return [str(file) for file in find(root=Path(entry["root"]), options=entry["options"], **who)]
 
 
-def response_files(dataset, subjects):
-    """Raw files that hold these subjects' responses."""
-    entry = config["datasets"][dataset]
-    find = datasets.adapter(entry["adapter"]).response_files
-    files = [find(root=Path(entry["root"]), subject=s, options=entry["options"]) for s in subjects]
-    return [str(file) for some in files for file in some]
+def stimulus_files(wildcards):
+    """Raw files that say what was shown."""
+    return raw_files(wildcards.dataset, "raw_files", subjects=config["datasets"][wildcards.dataset]["subjects"])
 
 
-def simulated_files(dataset):
-    """All raw files of a simulated dataset."""
-    subjects = config["datasets"][dataset]["subjects"]
-    root = config["datasets"][dataset]["root"]
-    return sorted({f"{root}/phantom.json", *stimulus_files(dataset), *response_files(dataset, subjects)})
+def response_files(wildcards):
+    """Raw files that hold the responses of a subject, or of a shard of subjects."""
+    subjects = names.shards(config, wildcards.dataset)[wildcards.stem]
+    return [f for s in subjects for f in raw_files(wildcards.dataset, "response_files", subject=s)]
 
 
 def backbone(name):
@@ -120,6 +123,8 @@ def generator(wildcards):
 
 
 def captioner(wildcards):
-    """The flag that names a captioner, where the dataset has no human captions."""
+    """Flags that name a captioner and say how it works, where the dataset has no human captions."""
     name = config["datasets"][wildcards.dataset]["captioner"]
-    return f"--captioner {shlex.quote(backbone(name))}" if name else ""
+    if not name:
+        return ""
+    return f"--captioner {shlex.quote(backbone(name))} --settings {shlex.quote(settings('caption'))}"

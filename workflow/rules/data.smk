@@ -13,9 +13,9 @@ rule caption:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
-        raw=raw,
+        source=source,
         inputs=flags,
         captioner=captioner,
     shell:
-        "brainflix caption {params.raw} {params.inputs} {params.captioner}"
+        "brainflix caption {params.source} {params.inputs} {params.captioner}"
         " --threads {config[threads]} --out {output} > {log} 2>&1"

@@ -5,14 +5,14 @@ for name in config["phantom"]:
         name:
             f"synthesize_{name.replace('-', '_')}"
         output:
-            simulated_files(name),
+            f"{config['datasets'][name]['root']}/phantom.json",
         log:
             f"results/logs/synthesize/{name}.log",
         benchmark:
             f"results/benchmarks/synthesize/{name}.tsv"
         resources:
             mem_mb=4000,
-            runtime=30,
+            runtime=60,
         params:
             settings=settings("phantom", name),
             dataset=config["datasets"][name]["adapter"],

@@ -1,7 +1,7 @@
 # Raw files to stimuli and responses.
 rule index:
     input:
-        lambda w: stimulus_files(w.dataset),
+        stimulus_files,
     output:
         "results/{dataset}/stimuli.tsv",
     log:
@@ -17,7 +17,7 @@ rule index:
 
 rule parcellate:
     input:
-        lambda w: response_files(w.dataset, names.shards(config, w.dataset)[w.stem]),
+        response_files,
         stimuli="results/{dataset}/stimuli.tsv",
     output:
         "results/{dataset}/responses/{stem}.h5",
@@ -25,6 +25,8 @@ rule parcellate:
         "results/logs/parcellate/{dataset}/{stem}.log",
     benchmark:
         "results/benchmarks/parcellate/{dataset}/{stem}.tsv"
+    wildcard_constraints:
+        stem="(sub-(?!gaussian)|shard-)[A-Za-z0-9]+",
     resources:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
@@ -51,6 +53,3 @@ rule gaussian:
         seed=config["gaussian_seed"],
     shell:
         "brainflix gaussian {params.inputs} --seed {params.seed} --out {output} > {log} 2>&1"
-
-
-ruleorder: gaussian > parcellate
