@@ -11,6 +11,7 @@ COLUMNS = [
     "chance", "ceiling", "n", "simulated", "definition",
 ]  # fmt: skip
 
+_METRICS_A_LINE = 5
 SIMULATED = "Made from simulated data: brainflix's phantom, not people."
 
 _DEFINITIONS = {
@@ -44,23 +45,35 @@ def is_error(metric: str) -> bool:
 
 
 def readable(table: pd.DataFrame) -> str:
-    """A metrics table as text: one line per variant, subject and seed, one column per metric.
+    """A metrics table as text: a line per variant, subject and seed, a few metrics in a block.
 
-    Values stand with their interval; the last lines are chance (mean over variants) and, where the data are
-    simulated, a sentence that says so.
+    Values stand with their interval; the last line of a block is chance, averaged over the lines. Simulated
+    results end with a sentence that says so.
     """
-    cells = table.assign(cell=[f"{r.value:.3f} [{r.low:.3f}, {r.high:.3f}]" for r in table.itertuples()])
-    index = ["dataset", "variant", "subject", "seed"]
-    wide = _in_order(cells, index, "cell")
-    chance = (
-        table.groupby(["dataset", "metric"], sort=False)["chance"].mean().map("{:.3f}".format).reset_index()
+    blocks = [
+        _block(part[part["metric"].isin(metrics)], dataset)
+        for dataset, part in table.groupby("dataset", sort=False)
+        for metrics in _portions(list(part["metric"].unique()))
+    ]
+    return "\n\n".join([*blocks, *([SIMULATED] if table["simulated"].astype(bool).any() else [])])
+
+
+def _portions(metrics: list[str]) -> list[list[str]]:
+    return [metrics[i : i + _METRICS_A_LINE] for i in range(0, len(metrics), _METRICS_A_LINE)]
+
+
+def _block(part: pd.DataFrame, dataset: str) -> str:
+    lines: dict[tuple[str, str, str], dict[str, str]] = {}
+    for row in part.itertuples():
+        line = lines.setdefault((row.variant, f"sub-{row.subject}", f"seed-{row.seed}"), {})
+        line[row.metric] = f"{row.value:.3f} ({row.low:.2f}-{row.high:.2f})"
+    lines["chance", "", ""] = (
+        part.groupby("metric", sort=False)["chance"].mean().map("{:.3f}".format).to_dict()
     )
-    chance = _in_order(chance.assign(variant="(chance)", subject="", seed=""), index, "chance")
-    text = pd.concat([wide, chance]).fillna("").reset_index().to_string(index=False)
-    return f"{text}\n{SIMULATED}" if table["simulated"].astype(bool).any() else text
-
-
-def _in_order(table: pd.DataFrame, index: list[str], values: str) -> pd.DataFrame:
-    wide = table.pivot(index=index, columns="metric", values=values)
-    rows = pd.MultiIndex.from_frame(table[index].drop_duplicates())
-    return wide.reindex(index=rows, columns=table["metric"].unique())
+    metrics = list(part["metric"].unique())
+    cells = [[dataset, "", "", *metrics]]
+    cells += [[*labels, *(line.get(metric, "") for metric in metrics)] for labels, line in lines.items()]
+    widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
+    )
