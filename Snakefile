@@ -38,7 +38,7 @@ include: "workflow/rules/report.smk"
 
 rule all:
     default_target: True
-    localrule: True
     input:
         expand("results/{dataset}/metrics.csv", dataset=config["headline"]),
         expand("results/figures/gallery-{dataset}.png", dataset=config["headline"]),
+    localrule: True

@@ -241,7 +241,7 @@ def load_weights(path: Path, *, kind: str) -> tuple[dict[str, np.ndarray], dict[
             if header.get("kind") != kind:
                 found = header.get("kind", "a file without our header")
                 raise InputError.about(path, expected=f"weights of kind {kind}", found=str(found))
-            return {name: file.get_tensor(name) for name in file.keys()}, header
+            return {name: file.get_tensor(name) for name in list(file.keys())}, header
     except (FileNotFoundError, SafetensorError) as error:
         raise InputError.about(path, expected=f"weights of kind {kind}", found=str(error)) from error
 
@@ -264,14 +264,10 @@ def read_table(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
     try:
         table = pd.read_csv(path, sep=separator, dtype=text, keep_default_na=False, na_values={})
     except (FileNotFoundError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError.about(
-            path, expected=f"a table with columns {', '.join(columns)}", found=str(error)
-        ) from error
+        raise InputError.about(path, expected=f"a table with columns {', '.join(columns)}", found=str(error)) from error
     missing = [c for c in columns if c not in table]
     if missing:
-        raise InputError.about(
-            path, expected=f"columns {', '.join(columns)}", found=f"no {', '.join(missing)}"
-        )
+        raise InputError.about(path, expected=f"columns {', '.join(columns)}", found=f"no {', '.join(missing)}")
     for name in table.columns.difference(list(text)):
         table[name] = _numbers_where_possible(table[name])
     return table

@@ -157,7 +157,9 @@ def check(config: Config) -> None:
     """
     for key, value, allowed in _references(config):
         if value not in allowed:
-            raise InputError.about(f"config: {key}", expected=f"one of {', '.join(sorted(allowed))}", found=f"{value!r}")
+            raise InputError.about(
+                f"config: {key}", expected=f"one of {', '.join(sorted(allowed))}", found=f"{value!r}"
+            )
 
 
 def _references(config: Config) -> Iterator[tuple[str, Any, set[str]]]:

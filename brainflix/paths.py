@@ -111,8 +111,7 @@ def shown(config: Config, wildcards: Any) -> list[str]:
 def scores(config: Config, wildcards: Any) -> list[str]:
     """Scores of a variant: every seed, every evaluated subject."""
     return [
-        VARIANT.format(dataset=wildcards.dataset, variant=wildcards.variant, seed=seed, subject=subject)
-        + "/scores.csv"
+        VARIANT.format(dataset=wildcards.dataset, variant=wildcards.variant, seed=seed, subject=subject) + "/scores.csv"
         for seed in config["seeds"]
         for subject in names.evaluated_subjects(config, wildcards.dataset, wildcards.variant)
     ]

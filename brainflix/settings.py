@@ -68,5 +68,5 @@ def _from_json(cls: Any, tokens: Sequence[Any]) -> Any:
 
 
 _JSON = Parameter(converter=_from_json, n_tokens=1, accepts_keys=False)
-Settings = Annotated[T, _JSON]                  # a step's argument: settings: Settings[MbmSettings]
-Options = Annotated[dict[str, Any], _JSON]      # a dataset's options, validated by its adapter
+Settings = Annotated[T, _JSON]  # a step's argument: settings: Settings[MbmSettings]
+Options = Annotated[dict[str, Any], _JSON]  # a dataset's options, validated by its adapter

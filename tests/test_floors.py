@@ -10,7 +10,19 @@ FLOORS = [
     {"cli"},
     {"steps"},
     {"datasets", "phantom", "figures"},
-    {"artifacts", "atlas", "frozen", "models", "training", "checkpoints", "cohort", "pairs", "report", "metrics", "stats"},
+    {
+        "artifacts",
+        "atlas",
+        "frozen",
+        "models",
+        "training",
+        "checkpoints",
+        "cohort",
+        "pairs",
+        "report",
+        "metrics",
+        "stats",
+    },
     {"config", "paths", "locks", "settings", "errors"},
 ]
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}

@@ -37,7 +37,15 @@ def snakemake(tmp_path):
             path = cwd / "overlay.yaml"
             path.write_text(yaml.safe_dump(overlay))
             configfile = ["--configfile", str(path)]
-        command = [sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile"), *arguments, *configfile]
+        command = [
+            sys.executable,
+            "-m",
+            "snakemake",
+            "--snakefile",
+            str(ROOT / "Snakefile"),
+            *arguments,
+            *configfile,
+        ]
         done = subprocess.run(command, cwd=cwd, capture_output=True, text=True, env=os.environ)
         return Run(done.returncode, done.stdout + done.stderr)
 

@@ -75,7 +75,10 @@ def test_missing_data_are_named_before_anything_runs(snakemake, tmp_path):
         ({"pretrain": {"model": {"patchs": 16}}}, "pretrain.model: .*'patchs' was unexpected"),
         ({"threads": "four"}, "threads: 'four' is not of type 'integer'"),
         ({"align": {"training": {"learning_rate": "1e-5"}}}, "learning_rate: '1e-5' is not of type 'number'"),
-        ({"variants": {"full": {"latent": "nobody"}}}, "variants.full.latent: expected one of .* found 'nobody'"),
+        (
+            {"variants": {"full": {"latent": "nobody"}}},
+            "variants.full.latent: expected one of .* found 'nobody'",
+        ),
         ({"datasets": {"bmd": {"options": {"train_clips": "x"}}}}, "train_clips: expected int, found 'x'"),
     ],
 )

@@ -68,9 +68,7 @@ def test_one_more_variant_runs_nothing_that_exists(whole, tmp_path):
     extra = tmp_path / "extra.yaml"
     extra.write_text("variants: {strong: {latent: full, condition: none, generator: video, input: responses}}")
     target = "results/bmd/strong/metrics.csv"
-    done = subprocess.run(
-        [*command("--dry-run", target), str(extra)], cwd=whole, capture_output=True, text=True
-    )
+    done = subprocess.run([*command("--dry-run", target), str(extra)], cwd=whole, capture_output=True, text=True)
     planned = set(re.findall(r"^rule (\w+):", done.stdout + done.stderr, re.M))
     assert planned == {"describe", "generate", "evaluate", "summarize"}
 
@@ -78,9 +76,7 @@ def test_one_more_variant_runs_nothing_that_exists(whole, tmp_path):
 def test_a_changed_number_runs_only_what_depends_on_it(whole, tmp_path):
     extra = tmp_path / "extra.yaml"
     extra.write_text("ridge: {folds: 4}")
-    done = subprocess.run(
-        [*command("--dry-run", TARGETS[0]), str(extra)], cwd=whole, capture_output=True, text=True
-    )
+    done = subprocess.run([*command("--dry-run", TARGETS[0]), str(extra)], cwd=whole, capture_output=True, text=True)
     text = done.stdout + done.stderr
     assert {"regress", "predict"} <= set(re.findall(r"^rule (\w+):", text, re.M))
     assert not {"pretrain", "align", "embed", "parcellate"} & set(re.findall(r"^rule (\w+):", text, re.M))
@@ -126,7 +122,12 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(whole, tmp_path):
     shutil.copytree(whole / "data", tmp_path / "data", copy_function=os.link)
     marks = [tmp_path / "data" / "phantom" / name / "phantom.json" for name in ("bmd", "had", "cc2017", "hcp")]
     assert all(mark.exists() for mark in marks)
-    for jobs, stop in [(3, kill_everything), (4, kill_the_steps), (6, kill_only_snakemake), (9, press_ctrl_c)]:
+    for jobs, stop in [
+        (3, kill_everything),
+        (4, kill_the_steps),
+        (6, kill_only_snakemake),
+        (9, press_ctrl_c),
+    ]:
         interrupted = Interrupted(tmp_path, jobs)
         stop(interrupted)
         interrupted.process.wait(timeout=300)

@@ -46,8 +46,15 @@ def asked(function):
 
 def flags(wildcards, input):
     """Named inputs as command-line flags."""
-    lists = {name: [files] if isinstance(files, str) else list(files) for name, files in input.items()}
-    return " ".join(f"--{name.replace('_', '-')} {shlex.join(files)}" for name, files in lists.items() if files)
+    lists = {
+        name: [files] if isinstance(files, str) else list(files)
+        for name, files in input.items()
+    }
+    return " ".join(
+        f"--{name.replace('_', '-')} {shlex.join(files)}"
+        for name, files in lists.items()
+        if files
+    )
 
 
 def settings(*keys):
@@ -73,7 +80,9 @@ def raw(wildcards):
     """The same with --subjects, all of them or one shard, and --options."""
     entry = config["datasets"][wildcards.dataset]
     stem = getattr(wildcards, "stem", None)
-    subjects = names.shards(config, wildcards.dataset)[stem] if stem else entry["subjects"]
+    subjects = (
+        names.shards(config, wildcards.dataset)[stem] if stem else entry["subjects"]
+    )
     options = shlex.quote(json.dumps(entry["options"]))
     return f"{source(wildcards)} --subjects {shlex.join(subjects)} --options {options}"
 
@@ -83,7 +92,9 @@ def what_is_missing(dataset):
     entry = config["datasets"][dataset]
     if dataset in config["phantom"]:
         return None
-    return datasets.what_is_missing(entry["adapter"], Path(entry["root"]), entry["subjects"], entry["options"])
+    return datasets.what_is_missing(
+        entry["adapter"], Path(entry["root"]), entry["subjects"], entry["options"]
+    )
 
 
 def raw_files(dataset, kind, **who):
@@ -98,18 +109,29 @@ def raw_files(dataset, kind, **who):
         sentences = filter(None, map(what_is_missing, config["datasets"]))
         raise WorkflowError("Raw data are missing.\n" + "\n".join(sentences))
     find = getattr(datasets.adapter(entry["adapter"]), kind)
-    return [str(file) for file in find(root=Path(entry["root"]), options=entry["options"], **who)]
+    return [
+        str(file)
+        for file in find(root=Path(entry["root"]), options=entry["options"], **who)
+    ]
 
 
 def stimulus_files(wildcards):
     """Raw files that say what was shown."""
-    return raw_files(wildcards.dataset, "raw_files", subjects=config["datasets"][wildcards.dataset]["subjects"])
+    return raw_files(
+        wildcards.dataset,
+        "raw_files",
+        subjects=config["datasets"][wildcards.dataset]["subjects"],
+    )
 
 
 def response_files(wildcards):
     """Raw files that hold the responses of a subject, or of a shard of subjects."""
     subjects = names.shards(config, wildcards.dataset)[wildcards.stem]
-    return [f for s in subjects for f in raw_files(wildcards.dataset, "response_files", subject=s)]
+    return [
+        f
+        for s in subjects
+        for f in raw_files(wildcards.dataset, "response_files", subject=s)
+    ]
 
 
 def backbone(name):

@@ -9,7 +9,9 @@ rule pretrain:
     benchmark:
         "results/benchmarks/pretrain/{encoder}/{scope}/seed-{seed}.tsv"
     wildcard_constraints:
-        encoder=one_of(e for e in config["encoders"] if "pretrain" in config["encoders"][e]),
+        encoder=one_of(
+            e for e in config["encoders"] if "pretrain" in config["encoders"][e]
+        ),
     threads: config["threads"]
     resources:
         gpu=1,
@@ -36,7 +38,9 @@ rule align:
     benchmark:
         "results/benchmarks/align/{encoder}/{scope}/seed-{seed}.tsv"
     wildcard_constraints:
-        encoder=one_of(e for e in config["encoders"] if "align" in config["encoders"][e]),
+        encoder=one_of(
+            e for e in config["encoders"] if "align" in config["encoders"][e]
+        ),
     threads: config["threads"]
     resources:
         gpu=1,

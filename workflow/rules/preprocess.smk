@@ -40,7 +40,9 @@ rule parcellate:
 rule gaussian:
     input:
         stimuli="results/{dataset}/stimuli.tsv",
-        like=lambda w: paths.responses(config, w.dataset, config["datasets"][w.dataset]["subjects"][:1]),
+        like=lambda w: paths.responses(
+            config, w.dataset, config["datasets"][w.dataset]["subjects"][:1]
+        ),
     output:
         "results/{dataset}/responses/sub-gaussian.h5",
     log:

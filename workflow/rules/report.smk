@@ -2,10 +2,16 @@
 rule headline:
     input:
         metrics=lambda w: expand(
-            "results/{dataset}/{variant}/metrics.csv", dataset=w.dataset, variant=config["headline"][w.dataset]
+            "results/{dataset}/{variant}/metrics.csv",
+            dataset=w.dataset,
+            variant=config["headline"][w.dataset],
         ),
     output:
-        report("results/{dataset}/metrics.csv", category="metrics", caption="../report/metrics.rst"),
+        report(
+            "results/{dataset}/metrics.csv",
+            category="metrics",
+            caption="../report/metrics.rst",
+        ),
     log:
         "results/logs/headline/{dataset}.log",
     params:
@@ -32,10 +38,14 @@ rule gallery:
         stimuli="results/{dataset}/stimuli.tsv",
         captions="results/{dataset}/captions.tsv",
         videos=lambda w: [f"{folder}/videos.h5" for folder in paths.shown(config, w)],
-        described=lambda w: [f"{folder}/captions.tsv" for folder in paths.shown(config, w)],
+        described=lambda w: [
+            f"{folder}/captions.tsv" for folder in paths.shown(config, w)
+        ],
     output:
         png=report(
-            "results/figures/gallery-{dataset}.png", category="figures", caption="../report/gallery.rst"
+            "results/figures/gallery-{dataset}.png",
+            category="figures",
+            caption="../report/gallery.rst",
         ),
         mp4="results/figures/gallery-{dataset}.mp4",
     log:

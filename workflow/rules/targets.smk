@@ -2,7 +2,11 @@
 rule extract:
     input:
         stimuli="results/{dataset}/stimuli.tsv",
-        captions=lambda w: "results/{dataset}/captions.tsv" if config["targets"][w.target]["kind"].startswith("text") else [],
+        captions=lambda w: (
+            "results/{dataset}/captions.tsv"
+            if config["targets"][w.target]["kind"].startswith("text")
+            else []
+        ),
     output:
         "results/{dataset}/targets/{target}.h5",
     log:
