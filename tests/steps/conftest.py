@@ -1,9 +1,10 @@
 """The toy study, once a session, and toy models in place of the frozen ones."""
 
 import pytest
-import study
 
 from brainflix import frozen
+
+from . import study
 
 
 @pytest.fixture(scope="session")

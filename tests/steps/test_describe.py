@@ -1,11 +1,12 @@
 """Step describe: captions from b, from the truth, or none."""
 
 import pytest
-import study
 
 from brainflix import artifacts
 from brainflix.errors import InputError
 from brainflix.steps.describe import DescribeSettings, describe
+
+from . import study
 
 SETTINGS = DescribeSettings(
     prompt="",

@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-import study
 from skimage.metrics import structural_similarity
 
 from brainflix import artifacts, report
@@ -13,6 +12,8 @@ from brainflix.errors import InputError
 from brainflix.steps.evaluate import EvaluateSettings, _groups, evaluate
 from brainflix.steps.headline import headline
 from brainflix.steps.summarize import SummarizeSettings, summarize
+
+from . import study
 
 SETTINGS = EvaluateSettings(ways=(2, 50), retrieve=(1, 5), pixels=study.PIXELS, shuffles=10, group_seconds=0)
 INTERVALS = SummarizeSettings(level=0.95, resamples=500)
@@ -129,9 +130,7 @@ def test_simulated_and_real_are_not_mixed(scored):
 
 def test_windows_of_one_stretch_of_a_movie_form_a_group(tmp_path):
     table = pd.DataFrame({"stimulus": ["a", "b", "c", "d"], "path": ["m", "m", "m", "n"]})
-    artifacts.write_table(
-        tmp_path / "s.tsv", table.assign(start_seconds=[0, 8, 12, 0], stop_seconds=[2, 10, 14, 2])
-    )
+    artifacts.write_table(tmp_path / "s.tsv", table.assign(start_seconds=[0, 8, 12, 0], stop_seconds=[2, 10, 14, 2]))
     assert _groups(tmp_path / "s.tsv", 10) == {"a": "m#0", "b": "m#0", "c": "m#1", "d": "n#0"}
     assert _groups(tmp_path / "s.tsv", 0) == {name: name for name in "abcd"}
     artifacts.write_table(tmp_path / "w.tsv", table.assign(start_seconds="", stop_seconds=""))
@@ -142,9 +141,7 @@ def test_windows_of_one_stretch_of_a_movie_form_a_group(tmp_path):
 def summaries(scored, tmp_path):
     for variant, noise in (("oracle", 0.0), ("full", 40.0), ("mean", 90.0)):
         scored(variant, noise=noise, subject="any" if variant == "oracle" else "01")
-        summarize(
-            scores=[tmp_path / f"{variant}.csv"], settings=INTERVALS, out=tmp_path / variant / "metrics.csv"
-        )
+        summarize(scores=[tmp_path / f"{variant}.csv"], settings=INTERVALS, out=tmp_path / variant / "metrics.csv")
     return [tmp_path / variant / "metrics.csv" for variant in ("oracle", "full", "mean")]
 
 

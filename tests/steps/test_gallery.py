@@ -3,12 +3,13 @@
 import av
 import numpy as np
 import pytest
-import study
-from test_evaluate import CLIPS, write_videos
 
 from brainflix import artifacts, figures
 from brainflix.errors import InputError
 from brainflix.steps.gallery import GallerySettings, _chosen, gallery
+
+from . import study
+from .test_evaluate import CLIPS, write_videos
 
 SETTINGS = GallerySettings(clips=3, seed=0, columns=2, frames=4, tile_pixels=128, fps=4.0, repeats=2)
 

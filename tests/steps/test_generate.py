@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-import study
 
 from brainflix import artifacts, frozen
 from brainflix.errors import InputError
 from brainflix.steps.generate import GenerateSettings, generate, match_variance
+
+from . import study
 
 SETTINGS = GenerateSettings(
     frames=study.FRAMES,
