@@ -82,6 +82,15 @@ def require(condition: bool, where: str, *, expected: str, found: object) -> Non
         raise InputError.about(where, expected=expected, found=str(found))
 
 
+def require_positive(options: Any, *names: str, where: str) -> None:
+    """Refuse options that have to be 1 or more; ``nan_share`` has to be a share."""
+    for name in names:
+        value = getattr(options, name)
+        require(value > 0, f"{where}, {name}", expected="1 or more", found=value)
+    share = options.nan_share
+    require(0 <= share <= 1, f"{where}, nan_share", expected="a share from 0 to 1", found=share)
+
+
 def stimuli_table(records: Iterable[Sequence[Any]]) -> pd.DataFrame:
     """Table of stimuli from (stimulus, split, path, start_seconds, stop_seconds); None = whole file."""
     table = pd.DataFrame(list(records), columns=list(STIMULI_COLUMNS))

@@ -27,6 +27,7 @@ from brainflix.datasets.base import (
     Responses,
     bids_label,
     require,
+    require_positive,
     rows_table,
     splits,
     stimuli_table,
@@ -76,14 +77,10 @@ class Options:
     nan_share: float
 
     def __post_init__(self) -> None:
-        require(
-            0 < self.train_clips < FIRST_TEST_CLIP,
-            "bmd: train_clips",
-            expected="1 to 1000",
-            found=self.train_clips,
-        )
-        counts = (self.test_clips, self.train_repeats, self.test_repeats)
-        require(min(counts) > 0, "bmd: test_clips and repeats", expected="positive numbers", found=counts)
+        require_positive(self, "train_clips", "test_clips", "train_repeats", "test_repeats", where=WHERE)
+        most = FIRST_TEST_CLIP - 1
+        fits = self.train_clips <= most
+        require(fits, f"{WHERE}, train_clips", expected=f"at most {most}", found=self.train_clips)
 
     def clips(self, split: str) -> list[str]:
         """Four-digit names of a split's clips, in order."""

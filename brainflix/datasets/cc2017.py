@@ -28,6 +28,7 @@ from brainflix.datasets.base import (
     Facts,
     Responses,
     require,
+    require_positive,
     rows_table,
     splits,
     stimuli_table,
@@ -90,8 +91,8 @@ class Options:
     nan_share: float
 
     def __post_init__(self) -> None:
-        counts = (self.train_segments, self.test_segments, self.train_repeats, self.test_repeats)
-        require(min(counts) > 0, "cc2017: segments and repeats", expected="positive numbers", found=counts)
+        counts = ("train_segments", "test_segments", "train_repeats", "test_repeats")
+        require_positive(self, *counts, where=WHERE)
 
     def movies(self) -> list[tuple[str, str]]:
         """(movie, split) of every movie, in order."""

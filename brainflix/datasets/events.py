@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -22,7 +23,9 @@ def read_events(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
     path = Path(path)
     wanted = ["onset", *(c for c in columns if c != "onset")]
     try:
-        table = pd.read_csv(path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8")
+        table = pd.read_csv(
+            path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8", quoting=csv.QUOTE_NONE
+        )
     except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError.about(path, expected=f"events: {', '.join(wanted)}", found=str(error)) from error
     missing = [c for c in wanted if c not in table]

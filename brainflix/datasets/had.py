@@ -28,6 +28,7 @@ from brainflix.datasets.base import (
     Responses,
     bids_label,
     require,
+    require_positive,
     rows_table,
     splits,
     stimuli_table,
@@ -82,6 +83,7 @@ class Options:
     nan_share: float
 
     def __post_init__(self) -> None:
+        require_positive(self, "cycles", where=WHERE)
         least = max(2, HELD_OUT_CYCLE.get(self.split, 2))
         expected = f"{least} to {CYCLES} with split {self.split}"
         require(least <= self.cycles <= CYCLES, f"{WHERE}, cycles", expected=expected, found=self.cycles)

@@ -25,6 +25,7 @@ from brainflix.datasets.base import (
     Facts,
     Responses,
     require,
+    require_positive,
     rows_table,
     stimuli_table,
 )
@@ -76,9 +77,7 @@ class Options:
     def __post_init__(self) -> None:
         distinct = bool(self.runs) and len(set(self.runs)) == len(self.runs)
         require(distinct, f"{WHERE}, runs", expected="different runs", found=list(self.runs))
-        require(
-            self.window_volumes > 0, "hcp: window_volumes", expected="1 or more", found=self.window_volumes
-        )
+        require_positive(self, "window_volumes", where=WHERE)
 
 
 def raw_files(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> list[Path]:
