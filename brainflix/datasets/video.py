@@ -110,8 +110,13 @@ def _pick(path: Path, window: Window, held: list[av.VideoFrame], *, count: int, 
         expected = f"frames from {window[0]:g} s to {window[1]:g} s"
         raise InputError.about(path, expected=expected, found="none that decodes")
     chosen = np.linspace(0, len(held) - 1, count).astype(int)
-    resized = {i: _resize(held[i].to_ndarray(format="rgb24"), pixels) for i in set(chosen.tolist())}
+    resized = {i: _resize(_rgb(held[i]), pixels) for i in set(chosen.tolist())}
     return np.stack([resized[i] for i in chosen.tolist()])
+
+
+def _rgb(frame: av.VideoFrame) -> np.ndarray:
+    # One thread: starting the many that PyAV would choose takes longer than the conversion.
+    return frame.reformat(format="rgb24", threads=1).to_ndarray()
 
 
 def _resize(picture: np.ndarray, pixels: int) -> np.ndarray:
