@@ -16,4 +16,5 @@ class InputError(Exception):
         >>> print(InputError.about("a.tsv", expected="60 rows", found="59"))
         a.tsv: expected 60 rows, found 59
         """
-        return cls(f"{path}: expected {expected}, found {found}")
+        # Other libraries' messages, quoted in ``found``, may span lines; ours never do.
+        return cls(f"{path}: expected {expected}, found {' '.join(found.split())}")
