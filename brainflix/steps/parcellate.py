@@ -6,7 +6,6 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import h5py
 import numpy as np
 import pandas as pd
 
@@ -51,8 +50,7 @@ def parcellate(
     table = artifacts.read_table(stimuli, columns=STIMULI_COLUMNS)
     find = adapter(dataset).responses
     parts = [
-        find(root=root, subject=subject, stimuli=table, options=options, vertices=vertices)
-        for subject in subjects
+        find(root=root, subject=subject, stimuli=table, options=options, vertices=vertices) for subject in subjects
     ]
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     about: dict[str, Any] = {
@@ -77,8 +75,8 @@ def parcellate(
         about["nan_vertices"] = _write_parts(values, parts, subjects)
 
 
-def _write_parts(values: h5py.Dataset, parts: list[Responses], subjects: list[str]) -> list[int]:
-    """Write subject after subject; number of unusable vertices of each."""
+def _write_parts(values: np.ndarray, parts: list[Responses], subjects: list[str]) -> list[int]:
+    """Write subject after subject into the open file; number of unusable vertices of each."""
     start, unusable = 0, []
     for part, subject in zip(parts, subjects, strict=True):
         stop = start + len(part.rows)
@@ -89,7 +87,7 @@ def _write_parts(values: h5py.Dataset, parts: list[Responses], subjects: list[st
     return unusable
 
 
-def _write_subject(values: h5py.Dataset, start: int, stop: int, part: Responses) -> np.ndarray:
+def _write_subject(values: np.ndarray, start: int, stop: int, part: Responses) -> np.ndarray:
     """Write one subject's rows; which vertices (n_vertices,) are unusable in any of them."""
     statistics = RunningStatistics(values.shape[1])
     is_train = (part.rows["split"] == "train").to_numpy()
@@ -98,16 +96,15 @@ def _write_subject(values: h5py.Dataset, start: int, stop: int, part: Responses)
         _refuse_above(part.nan_share, ~np.isfinite(block.values).all(axis=0), where=str(block.source))
         after = row + len(block.values)
         values[row:after] = block.values
-        statistics.add(block.values[is_train[row - start : after - start]])
+        if part.by_train_rows:
+            statistics.add(block.values[is_train[row - start : after - start]])
         row = after
     if row != stop:
         raise ValueError(f"{row - start} rows of values for {stop - start} row names")
     return _finish(values, start, stop, statistics.z_score if part.by_train_rows else np.asarray)
 
 
-def _finish(
-    values: h5py.Dataset, start: int, stop: int, scale: Callable[[np.ndarray], np.ndarray]
-) -> np.ndarray:
+def _finish(values: np.ndarray, start: int, stop: int, scale: Callable[[np.ndarray], np.ndarray]) -> np.ndarray:
     """Scale rows in place and put zeros where nothing is known; which vertices that was."""
     unusable = np.zeros(values.shape[1], dtype=bool)
     for row in range(start, stop, ROWS_AT_ONCE):
