@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -91,6 +92,28 @@ def require_positive(options: Any, *names: str, where: str) -> None:
     require(0 <= share <= 1, f"{where}, nan_share", expected="a share from 0 to 1", found=share)
 
 
+def read_text(path: Path, *, expected: str) -> str:
+    """Text of a UTF-8 file.
+
+    Raises:
+        InputError: missing, unreadable or not UTF-8; it says what was ``expected``.
+    """
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError.about(path, expected=expected, found=error.strerror or "nothing") from error
+    except UnicodeDecodeError as error:
+        raise InputError.about(path, expected=expected, found=f"text that is not UTF-8 ({error})") from error
+
+
+def read_json(path: Path, *, expected: str) -> Any:
+    """Content of a JSON file; refused like `read_text`."""
+    try:
+        return json.loads(read_text(path, expected=expected))
+    except json.JSONDecodeError as error:
+        raise InputError.about(path, expected=expected, found=f"no JSON ({error})") from error
+
+
 def stimuli_table(records: Iterable[Sequence[Any]]) -> pd.DataFrame:
     """Table of stimuli from (stimulus, split, path, start_seconds, stop_seconds); None = whole file."""
     table = pd.DataFrame(list(records), columns=list(STIMULI_COLUMNS))
@@ -111,9 +134,7 @@ def splits(stimuli: pd.DataFrame) -> dict[str, str]:
         InputError: a stimulus is listed twice.
     """
     twice = stimuli["stimulus"][stimuli["stimulus"].duplicated()]
-    require(
-        twice.empty, "stimuli table", expected="every stimulus once", found=f"{', '.join(twice[:3])} twice"
-    )
+    require(twice.empty, "stimuli table", expected="every stimulus once", found=f"{', '.join(twice[:3])} twice")
     return dict(zip(stimuli["stimulus"], stimuli["split"], strict=True))
 
 
@@ -124,7 +145,5 @@ def bids_label(subject: str, *, dataset: str) -> str:
     ('01', '01')
     """
     number = re.fullmatch(r"(?:sub-?)?(\d{1,2})", str(subject))
-    require(
-        number is not None, f"subjects of dataset {dataset}", expected="numbers such as 01", found=subject
-    )
+    require(number is not None, f"subjects of dataset {dataset}", expected="numbers such as 01", found=subject)
     return f"{int(number[1]):02d}"

@@ -10,7 +10,6 @@ Stimuli left OpenNeuro in June 2024; they are handed out by the authors (form an
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,6 +25,7 @@ from brainflix.datasets.base import (
     Facts,
     Responses,
     bids_label,
+    read_json,
     require,
     require_positive,
     rows_table,
@@ -140,24 +140,16 @@ def responses(
 def captions(*, root: Path, stimuli: pd.DataFrame) -> pd.DataFrame:
     """Five human sentences per clip: table (stimulus, caption_index, caption, source)."""
     path = Path(root) / ANNOTATIONS
-    annotations = _annotations(path)
+    annotations = read_json(path, expected="BMD's annotations (JSON)")
+    require(isinstance(annotations, dict), str(path), expected="an entry per clip", found="a list")
     records = []
     for clip in stimuli["stimulus"]:
         sentences = annotations.get(clip, {}).get("text_descriptions")
         if not isinstance(sentences, list) or len(sentences) != CAPTIONS_PER_CLIP:
             found = "none" if sentences is None else len(sentences)
-            raise InputError.about(
-                path, expected=f"{CAPTIONS_PER_CLIP} captions of clip {clip}", found=str(found)
-            )
+            raise InputError.about(path, expected=f"{CAPTIONS_PER_CLIP} captions of clip {clip}", found=str(found))
         records += [(clip, i, sentence, "human") for i, sentence in enumerate(sentences)]
     return pd.DataFrame(records, columns=["stimulus", "caption_index", "caption", "source"])
-
-
-def _annotations(path: Path) -> dict[str, Any]:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise InputError.about(path, expected="BMD's annotations (JSON)", found=str(error)) from error
 
 
 def _betas(root: Path, subject: str, split: str) -> Path:

@@ -139,11 +139,7 @@ def parse_clip_name(name: str) -> tuple[str, int]:
     match = re.fullmatch(r"((?:seg|test)[1-9]\d*)_begin-(\d{1,3})_end-(\d{1,3})", name, flags=re.ASCII)
     if match is not None:
         begin, end = int(match[2]), int(match[3])
-        if (
-            begin % CLIP_SECONDS == 0
-            and end == begin + CLIP_SECONDS
-            and begin // CLIP_SECONDS < CLIPS_PER_MOVIE
-        ):
+        if begin % CLIP_SECONDS == 0 and end == begin + CLIP_SECONDS and begin // CLIP_SECONDS < CLIPS_PER_MOVIE:
             return match[1], begin // CLIP_SECONDS
     raise InputError.about("clip name", expected="one like seg1_begin-002_end-004", found=name)
 
@@ -246,9 +242,7 @@ def _clips(run: Run, subject: str, options: Options) -> range:
 
 
 def _block(run: Run, subject: str, options: Options, vertices: np.ndarray) -> Block:
-    header = cifti.read_header(
-        run.path, grayordinates=atlas.GRAYORDINATES, step_seconds=REPETITION_TIME_SECONDS
-    )
+    header = cifti.read_header(run.path, grayordinates=atlas.GRAYORDINATES, step_seconds=REPETITION_TIME_SECONDS)
     legal = {246: LATE_RUN_LAG_VOLUMES} if _is_late(run, subject) else LAG_VOLUMES
     expected = " or ".join(map(str, legal)) + " volumes"
     require(header.maps in legal, str(run.path), expected=expected, found=header.maps)

@@ -191,18 +191,14 @@ def _check_whole(header: Header) -> None:
     expected = header.offset + header.maps * header.grayordinates * header.dtype.itemsize
     found = header.path.stat().st_size
     if found < expected:
-        raise InputError.about(
-            header.path, expected=f"{expected:,} bytes", found=f"{found:,}: it is truncated"
-        )
+        raise InputError.about(header.path, expected=f"{expected:,} bytes", found=f"{found:,}: it is truncated")
 
 
 def _open(path: Path) -> IO[bytes]:
     try:
         return gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb")
     except OSError as error:
-        raise InputError.about(
-            path, expected="a readable CIFTI-2 file", found=error.strerror or "nothing"
-        ) from error
+        raise InputError.about(path, expected="a readable CIFTI-2 file", found=error.strerror or "nothing") from error
 
 
 def _read_at(path: Path, file: IO[bytes], offset: int, size: int, expected: str = "a whole file") -> bytes:

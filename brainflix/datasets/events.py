@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import csv
 from collections.abc import Sequence
+from io import StringIO
 from pathlib import Path
 
 import pandas as pd
 
-from brainflix.datasets.base import require
+from brainflix.datasets.base import read_text, require
 from brainflix.errors import InputError
 
 
@@ -22,12 +23,12 @@ def read_events(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
     """
     path = Path(path)
     wanted = ["onset", *(c for c in columns if c != "onset")]
+    expected = f"events: {', '.join(wanted)}"
+    text = StringIO(read_text(path, expected=expected))
     try:
-        table = pd.read_csv(
-            path, sep="\t", dtype=str, keep_default_na=False, encoding="utf-8", quoting=csv.QUOTE_NONE
-        )
-    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
-        raise InputError.about(path, expected=f"events: {', '.join(wanted)}", found=str(error)) from error
+        table = pd.read_csv(text, sep="\t", dtype=str, keep_default_na=False, quoting=csv.QUOTE_NONE)
+    except (pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+        raise InputError.about(path, expected=expected, found=str(error)) from error
     missing = [c for c in wanted if c not in table]
     require(not missing, str(path), expected=f"columns {', '.join(wanted)}", found=f"no {', '.join(missing)}")
     table = table[wanted].copy()

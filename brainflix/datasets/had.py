@@ -11,7 +11,6 @@ No person sees a clip twice, and four different test sets are in use; see :class
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +26,8 @@ from brainflix.datasets.base import (
     Facts,
     Responses,
     bids_label,
+    read_json,
+    read_text,
     require,
     require_positive,
     rows_table,
@@ -34,7 +35,6 @@ from brainflix.datasets.base import (
     stimuli_table,
 )
 from brainflix.datasets.events import read_events
-from brainflix.errors import InputError
 from brainflix.settings import build
 
 FACTS = Facts(
@@ -43,8 +43,7 @@ FACTS = Facts(
     doi="10.18112/openneuro.ds004488.v1.1.1",
     licence="CC0",
     citation=(
-        "Zhou M. et al. (2023). A large-scale fMRI dataset for human action recognition. "
-        "Scientific Data 10, 415."
+        "Zhou M. et al. (2023). A large-scale fMRI dataset for human action recognition. Scientific Data 10, 415."
     ),
     homepage="https://openneuro.org/datasets/ds004488",
     what_to_download=(
@@ -173,14 +172,10 @@ def _clips_of_cycle(root: Path, subject: str, cycle: int) -> list[str]:
     for run in range(RUNS_PER_CYCLE):
         path = _events(root, subject, cycle, run)
         events = read_events(path, columns=["trial_type", "stim_file"])
-        require(
-            len(events) == TRIALS_PER_RUN, str(path), expected=f"{TRIALS_PER_RUN} events", found=len(events)
-        )
+        require(len(events) == TRIALS_PER_RUN, str(path), expected=f"{TRIALS_PER_RUN} events", found=len(events))
         for text, file in zip(events["trial_type"], events["stim_file"], strict=True):
             action = _action(path, text)
-            require(
-                action not in files, str(path), expected=f"action {action} once a cycle", found="it twice"
-            )
+            require(action not in files, str(path), expected=f"action {action} once a cycle", found="it twice")
             files[action] = file
     return [files[action] for action in range(1, ACTIONS + 1)]
 
@@ -203,10 +198,7 @@ def _action(path: Path, text: str) -> int:
 def _labelled_clips(root: Path, subject: str, cycle: int) -> list[str]:
     """Clips of a cycle's 180 maps: its label file, checked line by line against the events."""
     path = _result(root, subject, cycle, "label.txt")
-    try:
-        labels = path.read_text(encoding="utf-8").split("\n")
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError.about(path, expected=f"{ACTIONS} clip names", found=str(error)) from error
+    labels = read_text(path, expected=f"{ACTIONS} clip names").split("\n")
     labels = [line.strip() for line in labels if line.strip()]
     require(len(labels) == ACTIONS, str(path), expected=f"{ACTIONS} clip names", found=len(labels))
     for i, (label, file) in enumerate(zip(labels, _clips_of_cycle(root, subject, cycle), strict=True)):
@@ -230,10 +222,7 @@ def _test_clips(root: Path, subject: str, cycles: Mapping[int, list[str]], optio
 
 
 def _listed(path: Path) -> set[str]:
-    try:
-        names = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError.about(path, expected="a JSON list of mp4 names", found=str(error)) from error
+    names = read_json(path, expected="a JSON list of mp4 names")
     is_list = isinstance(names, list) and all(isinstance(name, str) for name in names)
     require(is_list, str(path), expected="a JSON list of mp4 names", found=type(names).__name__)
     return {Path(name).name.removesuffix(".mp4") for name in names}

@@ -38,8 +38,7 @@ FACTS = Facts(
     doi="10.1016/j.neuroimage.2013.05.041",
     licence="WU-Minn HCP open access data use terms (to be accepted by each user)",
     citation=(
-        "Van Essen D. C. et al. (2013). The WU-Minn Human Connectome Project: an overview. "
-        "NeuroImage 80, 62-79."
+        "Van Essen D. C. et al. (2013). The WU-Minn Human Connectome Project: an overview. NeuroImage 80, 62-79."
     ),
     homepage="https://www.humanconnectome.org/study/hcp-young-adult",
     what_to_download=(

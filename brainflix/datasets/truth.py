@@ -12,9 +12,7 @@ from brainflix.datasets import video
 from brainflix.errors import InputError
 
 
-def true_frames(
-    stimuli: Path, names: Sequence[str], *, count: int, pixels: int
-) -> Iterator[tuple[int, np.ndarray]]:
+def true_frames(stimuli: Path, names: Sequence[str], *, count: int, pixels: int) -> Iterator[tuple[int, np.ndarray]]:
     """Frames of the named clips, from their movies, each movie read once: (place in ``names``, frames).
 
     Yields:

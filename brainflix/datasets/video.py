@@ -28,9 +28,7 @@ TOLERANCE_SECONDS = 1e-3
 Window = tuple[float, float]
 
 
-def frames(
-    path: Path, *, count: int, pixels: int, start: float | None = None, stop: float | None = None
-) -> np.ndarray:
+def frames(path: Path, *, count: int, pixels: int, start: float | None = None, stop: float | None = None) -> np.ndarray:
     """Frames spread evenly over a movie, or over one window of it.
 
     Args:
@@ -123,9 +121,7 @@ def _resize(picture: np.ndarray, pixels: int) -> np.ndarray:
     import cv2
 
     shrinks = min(picture.shape[:2]) >= pixels
-    return cv2.resize(
-        picture, (pixels, pixels), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-    )
+    return cv2.resize(picture, (pixels, pixels), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
 
 def _decode(path: Path, *, start: float) -> Iterator[tuple[float, av.VideoFrame]]:
@@ -142,14 +138,10 @@ def _decode(path: Path, *, start: float) -> Iterator[tuple[float, av.VideoFrame]
             stream.codec_context.thread_count = 1  # steps run side by side
             first = stream.start_time or 0
             if start > 0:
-                container.seek(
-                    first + int(start / stream.time_base), stream=stream
-                )  # to the key frame before
+                container.seek(first + int(start / stream.time_base), stream=stream)  # to the key frame before
             for frame in container.decode(stream):
                 if frame.pts is None:
                     raise InputError.about(path, expected="time stamps on frames", found="a frame without")
                 yield float((frame.pts - first) * stream.time_base), frame
     except av.FFmpegError as error:
-        raise InputError.about(
-            path, expected="a movie that decodes", found=error.strerror or str(error)
-        ) from error
+        raise InputError.about(path, expected="a movie that decodes", found=error.strerror or str(error)) from error

@@ -63,9 +63,7 @@ def write_had(root: Path, *, newer: bool = True) -> dict[int, np.ndarray]:
     for cycle in (1, 2):
         actions = rng.permutation(np.arange(1, 181))
         for run in range(3):
-            lines = [
-                "onset\tduration\ttrial_type" + ("\tresponse" if newer else "") + "\tresponse_time\tstim_file"
-            ]
+            lines = ["onset\tduration\ttrial_type" + ("\tresponse" if newer else "") + "\tresponse_time\tstim_file"]
             for i, action in enumerate(actions[60 * run : 60 * (run + 1)]):
                 middle = "\t1" if newer else ""
                 lines.append(f"{4.7 * i:.3f}\t2.01\t{action}.0{middle}\tn/a\t{had_clip(action, cycle)}")

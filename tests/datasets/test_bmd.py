@@ -81,6 +81,16 @@ def test_captions_are_the_five_human_sentences(bmd):
     assert captions.iloc[7].tolist() == ["0002", 2, "clip 0002, sentence 2", "human"]
 
 
+@pytest.mark.parametrize("text", ["[]", "{", "\\xff"])
+def test_annotations_of_another_form_are_refused(bmd, tmp_path, text):
+    table = adapter.stimuli(root=bmd[0], subjects=["01"], options=studies.BMD)
+    path = tmp_path / "derivatives/stimuli_metadata/annotations.json"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(text.encode("latin-1"))
+    with pytest.raises(InputError, match=r"annotations\.json: expected "):
+        adapter.captions(root=tmp_path, stimuli=table)
+
+
 @pytest.mark.parametrize("sentences", [None, [], ["only one"], ["six"] * 6])
 def test_other_than_five_captions_are_refused(bmd, tmp_path, sentences):
     root, _ = bmd

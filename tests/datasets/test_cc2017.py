@@ -101,9 +101,7 @@ def test_the_late_run_of_subject_3_is_volume_k_plus_7(tmp_path):
 def test_any_other_number_of_volumes_is_refused(tmp_path, volumes):
     path = tmp_path / "video_fmri_dataset/subject1/fmri/seg1/cifti/seg1_1_Atlas.dtseries.nii"
     raw.write_series(path, np.zeros((volumes, 91_282), np.int16), step_seconds=2.0)
-    with pytest.raises(
-        InputError, match=f"seg1_1_Atlas.dtseries.nii: expected 245 or 246 volumes, found {volumes}"
-    ):
+    with pytest.raises(InputError, match=f"seg1_1_Atlas.dtseries.nii: expected 245 or 246 volumes, found {volumes}"):
         values_of(read(tmp_path))
 
 

@@ -92,9 +92,7 @@ def test_a_truncated_file_is_refused_by_name(tmp_path, series, size):
 
 
 def test_a_missing_file_is_refused_by_name(tmp_path):
-    with pytest.raises(
-        InputError, match=r"nowhere\.nii: expected a readable CIFTI-2 file, found No such file"
-    ):
+    with pytest.raises(InputError, match=r"nowhere\.nii: expected a readable CIFTI-2 file, found No such file"):
         read(tmp_path / "nowhere.nii")
 
 
@@ -118,16 +116,12 @@ def test_another_number_of_grayordinates_is_refused(tmp_path):
 def test_another_order_of_grayordinates_is_refused(tmp_path):
     axis = raw.brain_models()
     swapped = axis[np.r_[29_696:59_412, 0:29_696, 59_412:91_282]]
-    path = raw.write_series(
-        tmp_path / "e.nii", np.zeros((2, 91_282), np.float32), step_seconds=1, axis=swapped
-    )
+    path = raw.write_series(tmp_path / "e.nii", np.zeros((2, 91_282), np.float32), step_seconds=1, axis=swapped)
     with pytest.raises(InputError, match="found CORTEX_RIGHT in place 1 where CORTEX_LEFT belongs"):
         read(path)
     order = np.arange(91_282)
     order[[0, 1]] = [1, 0]
-    path = raw.write_series(
-        tmp_path / "f.nii", np.zeros((2, 91_282), np.float32), step_seconds=1, axis=axis[order]
-    )
+    path = raw.write_series(tmp_path / "f.nii", np.zeros((2, 91_282), np.float32), step_seconds=1, axis=axis[order])
     with pytest.raises(InputError, match="vertices of CORTEX_LEFT in another order"):
         read(path)
 

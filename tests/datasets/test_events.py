@@ -9,9 +9,7 @@ from hypothesis import strategies as st
 from brainflix.datasets.events import read_events
 from brainflix.errors import InputError
 
-TEXT = st.text(
-    st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp"), blacklist_characters='"\t'), min_size=1
-)
+TEXT = st.text(st.characters(blacklist_categories=("Cs", "Cc", "Zl", "Zp"), blacklist_characters='"\t'), min_size=1)
 ROWS = st.lists(
     st.tuples(st.floats(0, 1e4), st.integers(1, 180), TEXT.filter(lambda s: s == s.strip() and s)), min_size=1
 )
@@ -20,9 +18,7 @@ ROWS = st.lists(
 @given(rows=ROWS, order=st.permutations(["onset", "trial_type", "stim_file", "response", "duration"]))
 def test_what_was_written_is_read_whatever_the_order_of_columns(tmp_path_factory, rows, order):
     rows = sorted(rows, key=lambda row: row[0])
-    table = pd.DataFrame(rows, columns=["onset", "trial_type", "stim_file"]).assign(
-        response="n/a", duration=2
-    )
+    table = pd.DataFrame(rows, columns=["onset", "trial_type", "stim_file"]).assign(response="n/a", duration=2)
     path = tmp_path_factory.mktemp("events") / "events.tsv"
     table[order].to_csv(path, sep="\t", index=False)
     events = read_events(path, columns=["trial_type", "stim_file"])

@@ -25,9 +25,7 @@ def read(root, **options):
 def copy(had, tmp_path):
     """A copy whose text may be damaged; betas are linked."""
     root, _ = had
-    return shutil.copytree(
-        root, tmp_path / "copy", copy_function=lambda a, b: _link_or_copy(Path(a), Path(b))
-    )
+    return shutil.copytree(root, tmp_path / "copy", copy_function=lambda a, b: _link_or_copy(Path(a), Path(b)))
 
 
 def _link_or_copy(source, target):
@@ -52,9 +50,7 @@ def test_rows_are_cycles_of_actions_in_order(had):
 def test_names_with_spaces_survive(had):
     root, _ = had
     table = adapter.stimuli(root=root, subjects=["01"], options=studies.HAD)
-    assert table["path"][45] == str(
-        root / "stimuli/Action-46 of many/v_Action-46 of many_id_-x1_start_1.0_label_1.mp4"
-    )
+    assert table["path"][45] == str(root / "stimuli/Action-46 of many/v_Action-46 of many_id_-x1_start_1.0_label_1.mp4")
     assert all(Path(path).exists() for path in table["path"])
 
 
@@ -104,9 +100,7 @@ def test_a_label_that_contradicts_the_events_is_refused(copy):
     lines = path.read_text().split("\n")
     lines[4], lines[5] = lines[5], lines[4]
     path.write_text("\n".join(lines))
-    with pytest.raises(
-        InputError, match=r"cycle-2_label\.txt, line 5: expected v_Action-5 .* as in the events"
-    ):
+    with pytest.raises(InputError, match=r"cycle-2_label\.txt, line 5: expected v_Action-5 .* as in the events"):
         read(copy)
 
 

@@ -51,9 +51,7 @@ def test_a_malicious_pickle_is_refused_by_name_and_does_nothing(tmp_path, call, 
     mark, path = tmp_path / "mark", tmp_path / "c.pkl"
     call = [a.format(mark=mark) if isinstance(a, str) else a for a in call]
     path.write_bytes(pickle.dumps((np.zeros(3), Malicious(*call)), protocol=protocol))
-    with pytest.raises(
-        InputError, match=r"c\.pkl: expected a pickle of numpy arrays, found a call of " + name
-    ):
+    with pytest.raises(InputError, match=r"c\.pkl: expected a pickle of numpy arrays, found a call of " + name):
         pickles.load(path)
     assert not mark.exists()
 

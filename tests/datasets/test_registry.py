@@ -45,9 +45,7 @@ def test_an_unknown_or_lacking_option_is_refused_by_name(name, tmp_path):
     with pytest.raises(InputError, match=f"options of dataset {name}: .*colour"):
         module.raw_files(root=tmp_path, subjects=[], options={**options, "colour": 1})
     with pytest.raises(InputError, match=f"options of dataset {name}: .*missing nan_share"):
-        module.raw_files(
-            root=tmp_path, subjects=[], options={k: options[k] for k in options if k != "nan_share"}
-        )
+        module.raw_files(root=tmp_path, subjects=[], options={k: options[k] for k in options if k != "nan_share"})
 
 
 @pytest.mark.parametrize(
@@ -72,9 +70,7 @@ def test_an_unknown_or_lacking_option_is_refused_by_name(name, tmp_path):
 )
 def test_an_impossible_option_is_refused(name, change, tmp_path):
     with pytest.raises(InputError, match=next(iter(change))):
-        datasets.adapter(name).raw_files(
-            root=tmp_path, subjects=[], options={**studies.OPTIONS[name], **change}
-        )
+        datasets.adapter(name).raw_files(root=tmp_path, subjects=[], options={**studies.OPTIONS[name], **change})
 
 
 @pytest.mark.parametrize("name", ["bmd", "had", "cc2017"])
