@@ -29,7 +29,7 @@ from brainflix.datasets.base import (
     rows_table,
     stimuli_table,
 )
-from brainflix.datasets.standardize import moments
+from brainflix.datasets.standardize import z_score
 from brainflix.settings import build
 
 FACTS = Facts(
@@ -124,9 +124,10 @@ def captions(*, root: Path, stimuli: pd.DataFrame) -> None:
 def windows(series: np.ndarray, *, window: int) -> np.ndarray:
     """z-score, then window means: (n_vertices, n_volumes) -> (n_vertices, n_volumes // window)."""
     n_windows = series.shape[1] // window
-    kept = series[:, : n_windows * window].reshape(len(series), n_windows, window)
-    mean, std = moments(series, ddof=0)
-    return (kept.mean(axis=2, dtype=np.float64) - mean) / std  # the mean of z is the z of the mean
+    scaled = z_score(series, ddof=0)[:, : n_windows * window]
+    # A product with equal weights: numpy's own mean over so short an axis takes far longer.
+    means = np.ascontiguousarray(scaled).reshape(-1, window) @ np.full(window, 1 / window)
+    return means.reshape(len(series), n_windows)
 
 
 def _series(root: Path, subject: str, run: str) -> Path:

@@ -13,15 +13,12 @@ CONSTANT = 1e-10
 
 def z_score(series: np.ndarray, *, ddof: int) -> np.ndarray:
     """z-score along the last axis: (n_vertices, n_volumes) -> float64, NaN where constant."""
-    mean, std = moments(series, ddof=ddof)
-    return (series - mean) / std
-
-
-def moments(series: np.ndarray, *, ddof: int) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and standard deviation along the last axis, float64 (n_vertices, 1); std NaN where constant."""
-    mean = series.mean(axis=-1, dtype=np.float64, keepdims=True)
-    std = series.std(axis=-1, dtype=np.float64, ddof=ddof, keepdims=True)
-    return mean, _usable(std, mean)
+    centred = series.astype(np.float64)
+    mean = centred.mean(axis=1, keepdims=True)
+    centred -= mean
+    variance = np.einsum("vt,vt->v", centred, centred)[:, None] / (series.shape[1] - ddof)
+    centred /= _usable(np.sqrt(variance), mean)
+    return centred
 
 
 def detrend(series: np.ndarray, *, order: int) -> np.ndarray:
