@@ -3,10 +3,11 @@
 import numpy as np
 import pytest
 
-from brainflix import artifacts, frozen
+from brainflix import artifacts
 from brainflix.artifacts import Samples
 from brainflix.steps.describe import describe
 from brainflix.steps.evaluate import evaluate
+from brainflix.steps.extract import extract
 from brainflix.steps.generate import generate
 from tests.frozen.models import SIZES, save_blip, save_generator
 
@@ -27,11 +28,17 @@ def folder(toy, tmp_path_factory):
         values = np.random.default_rng(4).standard_normal((len(rows), *shape)).astype(np.float32)
         about = {**study.ABOUT, "model": "random", "settings": {}}
         artifacts.write(path / f"{key}.h5", Samples("targets", values, rows, study.AXES[key], "1", about))
-    model = frozen.classifier("efficientnet-lite0", precision="float32")
-    classes = np.stack([model.log_probabilities(study.movie(int(name))[[0, 7]]) for name in rows["stimulus"]])
-    settings = {"frames": 2, "pixels": study.PIXELS, "precision": "float32"}
-    about = {**study.ABOUT, "model": "efficientnet-lite0", "settings": settings}
-    artifacts.write(path / "y.h5", Samples("targets", classes, rows, study.AXES["y"], "nat", about))
+    (path / "phantom.json").write_text("{}")
+    extract(
+        dataset="toy",
+        root=path,
+        stimuli=toy / "stimuli.tsv",
+        target_kind="classes",
+        backbone="efficientnet-lite0",
+        settings={"frames": 2, "pixels": study.PIXELS, "precision": "float32"},
+        threads=1,
+        out=path / "y.h5",
+    )
     return path
 
 
