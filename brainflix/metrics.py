@@ -53,9 +53,7 @@ def _ssim_frame(x: np.ndarray, y: np.ndarray) -> float:
     variances = _WINDOW_AREA * _window_sum(x * x + y * y) - squares
     c1 = (0.01 * 255) ** 2 * _WINDOW_AREA**2
     c2 = (0.03 * 255) ** 2 * _WINDOW_AREA * (_WINDOW_AREA - 1)  # sample covariance: n - 1
-    return float(
-        np.mean((2.0 * product + c1) * (2.0 * covariance + c2) / ((squares + c1) * (variances + c2)))
-    )
+    return float(np.mean((2.0 * product + c1) * (2.0 * covariance + c2) / ((squares + c1) * (variances + c2))))
 
 
 def _window_sum(image: np.ndarray) -> np.ndarray:
@@ -73,9 +71,7 @@ def outranking(scores: Float[np.ndarray, " *items classes"]) -> Integer[np.ndarr
     return flat.shape[1] - np.asarray(not_higher).reshape(scores.shape)
 
 
-def best_classes(
-    scores: Float[np.ndarray, " *items classes"], count: int
-) -> Int[np.ndarray, " *items count"]:
+def best_classes(scores: Float[np.ndarray, " *items classes"], count: int) -> Int[np.ndarray, " *items count"]:
     """The ``count`` best classes, best first; among equals the lower class number wins."""
     return np.argsort(-scores, axis=-1, kind="stable")[..., :count]
 

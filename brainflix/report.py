@@ -67,13 +67,9 @@ def _block(part: pd.DataFrame, dataset: str) -> str:
     for row in part.itertuples():
         line = lines.setdefault((row.variant, f"sub-{row.subject}", f"seed-{row.seed}"), {})
         line[row.metric] = f"{row.value:.3f} ({row.low:.2f}-{row.high:.2f})"
-    lines["chance", "", ""] = (
-        part.groupby("metric", sort=False)["chance"].mean().map("{:.3f}".format).to_dict()
-    )
+    lines["chance", "", ""] = part.groupby("metric", sort=False)["chance"].mean().map("{:.3f}".format).to_dict()
     metrics = list(part["metric"].unique())
     cells = [[dataset, "", "", *metrics]]
     cells += [[*labels, *(line.get(metric, "") for metric in metrics)] for labels, line in lines.items()]
     widths = [max(len(row[column]) for row in cells) for column in range(len(cells[0]))]
-    return "\n".join(
-        "  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells
-    )
+    return "\n".join("  ".join(c.ljust(w) for c, w in zip(row, widths, strict=True)).rstrip() for row in cells)

@@ -12,9 +12,7 @@ from brainflix.errors import InputError
 def targets(n=150, *, dataset="toy"):
     """150 clips, every third one a test clip, in a shuffled order."""
     order = np.random.default_rng(0).permutation(n)
-    rows = pd.DataFrame(
-        {"stimulus": [f"{i:03d}" for i in order], "split": ["train", "train", "test"] * (n // 3)}
-    )
+    rows = pd.DataFrame({"stimulus": [f"{i:03d}" for i in order], "split": ["train", "train", "test"] * (n // 3)})
     values = np.random.default_rng(1).normal(3.0, 2.0, (n, 2, 5)).astype(np.float32)
     return Samples("targets", values, rows, ("token", "width"), "1", {"dataset": dataset, "simulated": True})
 
@@ -60,15 +58,11 @@ def test_predictions_for_another_dataset_are_refused(files):
 def test_missing_clips_are_counted_and_one_is_named(files):
     truth = artifacts.read(files / "true.h5", kind="targets")
     few = truth.where(~truth.rows["stimulus"].isin(["005", "009", "011"]))
-    with pytest.raises(
-        InputError, match=r"a.h5: expected a row for each of 3 clips, found no 005 and 1 others"
-    ):
+    with pytest.raises(InputError, match=r"a.h5: expected a row for each of 3 clips, found no 005 and 1 others"):
         pairs.select(few, ["001", "005", "009"], where="a.h5")
 
 
 def test_the_first_caption_is_the_one_of_lowest_number(tmp_path):
-    table = pd.DataFrame(
-        {"stimulus": ["a", "b", "a"], "caption_index": [1, 0, 0], "caption": ["x", "y", "z"]}
-    )
+    table = pd.DataFrame({"stimulus": ["a", "b", "a"], "caption_index": [1, 0, 0], "caption": ["x", "y", "z"]})
     artifacts.write_table(tmp_path / "captions.tsv", table)
     assert pairs.first_captions(tmp_path / "captions.tsv") == {"a": "z", "b": "y"}

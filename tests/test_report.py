@@ -22,9 +22,7 @@ def row(variant, metric, value, *, subject="01", simulated=True):
 def table(*, simulated=True):
     metrics = ["ssim", "nway_2_top1", "nway_50_any3", "z_mse", "b_mse", "retrieval_top1", "retrieval_top5"]
     rows = [row(v, m, 0.5, simulated=simulated) for v in ("oracle", "full") for m in metrics]
-    return pd.DataFrame(
-        [*rows, row("full", "ssim", 0.7, subject="02", simulated=simulated)], columns=report.COLUMNS
-    )
+    return pd.DataFrame([*rows, row("full", "ssim", 0.7, subject="02", simulated=simulated)], columns=report.COLUMNS)
 
 
 def test_a_printed_table_fits_a_terminal_and_shows_every_value():
@@ -39,9 +37,7 @@ def test_only_simulated_tables_say_simulated():
     assert report.SIMULATED not in report.readable(table(simulated=False))
 
 
-@pytest.mark.parametrize(
-    "metric, words", [("nway_50_any3", "50-way"), ("z_retrieval_top5", "true z is among the 5")]
-)
+@pytest.mark.parametrize("metric, words", [("nway_50_any3", "50-way"), ("z_retrieval_top5", "true z is among the 5")])
 def test_definitions_name_their_numbers(metric, words):
     assert words in report.definition(metric)
 

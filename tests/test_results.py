@@ -71,9 +71,7 @@ def check_nothing_beats_the_oracle(results: Path) -> None:
         for _, row in table[table["metric"] != "ssim"].iterrows():
             assert np.isfinite(row["ceiling"]), f"{row_name(row)} has no ceiling"
             is_beaten = (
-                row["value"] >= row["ceiling"]
-                if report.is_error(row["metric"])
-                else row["value"] <= row["ceiling"]
+                row["value"] >= row["ceiling"] if report.is_error(row["metric"]) else row["value"] <= row["ceiling"]
             )
             assert is_beaten, f"{row_name(row)}: {row['value']} against the oracle's {row['ceiling']}"
 
@@ -81,14 +79,10 @@ def check_nothing_beats_the_oracle(results: Path) -> None:
 def check_the_full_model_beats_mean_and_random_with_intervals_apart(results: Path) -> None:
     complaints = []
     for dataset, table in headlines(results).items():
-        for (seed, metric), part in table[table["metric"].isin(BETTER_THAN_BASELINES)].groupby(
-            ["seed", "metric"]
-        ):
+        for (seed, metric), part in table[table["metric"].isin(BETTER_THAN_BASELINES)].groupby(["seed", "metric"]):
             for _, full in part[part["variant"] == "full"].iterrows():
                 for _, low in part[part["variant"].isin(BASELINES)].iterrows():
-                    apart = (
-                        full["high"] < low["low"] if report.is_error(metric) else full["low"] > low["high"]
-                    )
+                    apart = full["high"] < low["low"] if report.is_error(metric) else full["low"] > low["high"]
                     if not apart:
                         complaints.append(
                             f"{dataset} seed-{seed} {metric}: full sub-{full['subject']} {full['value']:.3f} "

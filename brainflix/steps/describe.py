@@ -66,9 +66,7 @@ def describe(
     artifacts.write_table(out, made)
 
 
-def _decoded(
-    condition: Path, names: list[str], captioner: str, settings: DescribeSettings, threads: int
-) -> list[str]:
+def _decoded(condition: Path, names: list[str], captioner: str, settings: DescribeSettings, threads: int) -> list[str]:
     from brainflix import training  # imports torch, which the other ways of describing do without
 
     training.use_threads(threads)

@@ -75,9 +75,7 @@ def evaluate(
     made = artifacts.read(videos, kind="videos", load=False)
     seed = made.about["seed"]
     scores = [_ssim(made, stimuli, settings, seed)]
-    scores += _n_way(
-        made, artifacts.read(classes, kind="targets", load=False), classes, classifier, settings, seed
-    )
+    scores += _n_way(made, artifacts.read(classes, kind="targets", load=False), classes, classifier, settings, seed)
     for name, predictions, targets in (("z", z_predictions, z_targets), ("b", b_predictions, b_targets)):
         if predictions and targets:
             scores += _vectors(name, predictions, targets, made, settings, seed)
@@ -112,9 +110,7 @@ def _n_way(
     made: Samples, truth: Samples, path: Path, classifier: str, settings: EvaluateSettings, seed: int
 ) -> list[Scores]:
     if truth.about["model"] != classifier:
-        raise InputError.about(
-            path, expected=f"classes by {classifier}", found=f"classes by {truth.about['model']}"
-        )
+        raise InputError.about(path, expected=f"classes by {classifier}", found=f"classes by {truth.about['model']}")
     artifacts.common_about([made.about, truth.about], "dataset")
     names = list(made.rows["stimulus"])
     true = select(truth, names, where=path)

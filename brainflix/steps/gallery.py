@@ -68,9 +68,8 @@ def gallery(
     names = _chosen(made, settings)
     rows = [_true_clips(stimuli, names, captions, made[0].values.shape[1], settings.tile_pixels)]
     rows += [_made_clips(samples, names, path) for samples, path in zip(made, described, strict=True)]
-    title = (
-        f"{about['dataset']}: {len(names)} test clips chosen at random (seed {settings.seed}), not by score."
-        + (f" {SIMULATED}" if about["simulated"] else "")
+    title = f"{about['dataset']}: {len(names)} test clips chosen at random (seed {settings.seed}), not by score." + (
+        f" {SIMULATED}" if about["simulated"] else ""
     )
     footer = "simulated data" if about["simulated"] else ""
     page = figures.Page(title, footer, settings.tile_pixels, _arranged(rows, settings.columns))
@@ -84,9 +83,7 @@ Row = list[tuple[np.ndarray, str, str]]  # clip, label, caption
 def _chosen(made: list[Samples], settings: GallerySettings) -> list[str]:
     shared = sorted(set.intersection(*(set(samples.rows["stimulus"]) for samples in made)))
     if len(shared) < settings.clips:
-        raise InputError(
-            f"videos: expected {settings.clips} clips that all variants share, found {len(shared)}"
-        )
+        raise InputError(f"videos: expected {settings.clips} clips that all variants share, found {len(shared)}")
     order = np.random.default_rng([settings.seed, stable_int("gallery")]).permutation(len(shared))
     return [shared[i] for i in order[: settings.clips]]
 

@@ -104,9 +104,7 @@ def generate(
     for start in range(0, len(inputs.stimuli), settings.batch):
         batches.append(folder / f"batch-{start:05d}.npy")
         if not batches[-1].exists():
-            _save(
-                batches[-1], _make(inputs.part(slice(start, start + settings.batch)), model, seed, settings)
-            )
+            _save(batches[-1], _make(inputs.part(slice(start, start + settings.batch)), model, seed, settings))
         print(
             f"generate: {min(start + settings.batch, len(inputs.stimuli))} of {len(inputs.stimuli)}",
             flush=True,

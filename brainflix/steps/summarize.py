@@ -55,13 +55,9 @@ def summarize(*, scores: list[Path], settings: Settings[SummarizeSettings], out:
     for path, table in zip(scores, tables, strict=True):
         if not np.isfinite(table[["value", "chance"]].to_numpy(dtype=float)).all():
             raise InputError.about(path, expected="a finite value and chance for every clip", found="others")
-    artifacts.common_about(
-        [{"simulated": bool(flag)} for table in tables for flag in table["simulated"].unique()]
-    )
+    artifacts.common_about([{"simulated": bool(flag)} for table in tables for flag in table["simulated"].unique()])
     rows = [
-        _row(part, settings)
-        for table in tables
-        for _, part in table.groupby(["subject", "seed", "metric"], sort=False)
+        _row(part, settings) for table in tables for _, part in table.groupby(["subject", "seed", "metric"], sort=False)
     ]
     artifacts.write_table(out, pd.DataFrame(rows, columns=COLUMNS))
 

@@ -76,9 +76,7 @@ def write(folder: Path) -> None:
     clips = np.stack([movie(i) for i in range(len(names))])
     for name, clip in zip(names, clips, strict=True):
         figures.write_mp4(folder / f"{name}.mp4", clip, fps=4, repeats=1)
-    table = pd.DataFrame(
-        {"stimulus": names, "split": split, "path": [str(folder / f"{n}.mp4") for n in names]}
-    )
+    table = pd.DataFrame({"stimulus": names, "split": split, "path": [str(folder / f"{n}.mp4") for n in names]})
     artifacts.write_table(folder / "stimuli.tsv", table.assign(start_seconds="", stop_seconds=""))
     captions = [(n, i, f"clip {n} in words {i}", "grammar") for n in names for i in (1, 0)]
     columns = ["stimulus", "caption_index", "caption", "source"]

@@ -21,9 +21,7 @@ def test_scores_equal_numpy_on_every_test_clip(toy, tmp_path):
     true = true.where(true.rows["split"] == "test")
     predicted = artifacts.read(toy / "z-predicted.h5", kind="predictions").values
     assert list(table["stimulus"]) == list(true.rows["stimulus"])
-    np.testing.assert_allclose(
-        table["mse"], np.mean((predicted - true.values) ** 2, axis=(1, 2, 3, 4)), rtol=1e-6
-    )
+    np.testing.assert_allclose(table["mse"], np.mean((predicted - true.values) ** 2, axis=(1, 2, 3, 4)), rtol=1e-6)
     expected = [np.corrcoef(p.ravel(), t.ravel())[0, 1] for p, t in zip(predicted, true.values, strict=True)]
     np.testing.assert_allclose(table["correlation"], expected, rtol=1e-5)
 
