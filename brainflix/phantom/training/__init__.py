@@ -1,13 +1,18 @@
 """Training of the demo's backbones on clips of the simulated world that appear in no dataset.
 
-Scene i of a stream is drawn from the seed sequence (seed, stream, i): training and validation
-streams never meet, nor do they meet the scenes of the simulated datasets.
+Scenes are drawn from seed sequences that begin with (seed, 1) for training and (seed, 2) for
+validation: the streams never meet, nor do they meet the scenes of the simulated datasets.
+
+A module here that trains a backbone has ``SETTINGS``, its dataclass, and
+``train(out=, settings=, seed=, checkpoints=, threads=)``, which writes a checkpoint folder.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from importlib import import_module
+from types import ModuleType
+
+from brainflix.errors import InputError
 
 TRAINERS = {
     "captioner": "brainflix.phantom.training.captioner",
@@ -15,6 +20,12 @@ TRAINERS = {
 }
 
 
-def trainer(name: str) -> Callable[..., None]:
-    """``train(out=, settings=, seed=, checkpoints=, threads=)`` of a backbone."""
-    return import_module(TRAINERS[name]).train
+def trainer(name: str) -> ModuleType:
+    """The module that trains backbone ``name``.
+
+    Raises:
+        InputError: there is no such backbone.
+    """
+    if name not in TRAINERS:
+        raise InputError.about("backbone", expected=f"one of {', '.join(TRAINERS)}", found=name)
+    return import_module(TRAINERS[name])

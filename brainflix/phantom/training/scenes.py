@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import cv2
 import numpy as np
+from torch import nn
 
+from brainflix import training
 from brainflix.phantom.captions import PARAPHRASES, caption
 from brainflix.phantom.world import Scene, place, render, sample_scene
 
@@ -46,6 +49,24 @@ def clips(
     return list(drawn), np.stack(pictures), list(captions), np.stack(places)
 
 
-def labels(scenes: Sequence[Scene], *, names: dict[str, tuple[str, ...]]) -> dict[str, np.ndarray]:
-    """Class numbers int64 (scene,) per attribute."""
-    return {a: np.array([values.index(getattr(s, a)) for s in scenes]) for a, values in names.items()}
+def run(name: str, model: nn.Module, settings: Any, *, seed: int, store: training.Store) -> list[list[float]]:
+    """Optimise a module that makes its loss from scene numbers, every scene used once; returns the curve.
+
+    Args:
+        settings: has ``steps``, ``scenes`` per step and the numbers of the optimiser.
+    """
+    optimisation = training.TrainingSettings(
+        epochs=1,
+        batch=settings.scenes,
+        accumulate=1,
+        learning_rate=settings.learning_rate,
+        warmup_epochs=settings.warmup_share,
+        weight_decay=settings.weight_decay,
+        betas=(0.9, 0.98),
+        clip_norm=settings.clip_norm,
+        precision=settings.precision,
+    )
+    n_rows = settings.steps * settings.scenes
+    return training.train(
+        name=name, model=model, loss=model, n_rows=n_rows, settings=optimisation, seed=seed, store=store
+    )
