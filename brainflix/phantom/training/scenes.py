@@ -36,7 +36,7 @@ def clip(
     times = np.linspace(0, rng.uniform(*CLIP_SECONDS), frames) if frames > 1 else rng.uniform(0, 2, 1)
     drawn = render(scene, times, pixels=FILE_PIXELS if rng.random() < 0.5 else pixels)
     if drawn.shape[1] != pixels:  # half of the clips are resized, as those from files will be
-        drawn = np.stack([cv2.resize(frame, (pixels, pixels), interpolation=cv2.INTER_LINEAR) for frame in drawn])
+        drawn = np.stack([cv2.resize(frame, (pixels, pixels), interpolation=cv2.INTER_AREA) for frame in drawn])
     return scene, drawn, caption(scene, paraphrase=int(rng.integers(PARAPHRASES))), place(scene, times)
 
 
