@@ -19,7 +19,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from brainflix.errors import InputError
-from brainflix.frozen.protocols import Captioner, Classifier, Precision, TextEncoder, VideoGenerator
+from brainflix.frozen.protocols import Captioner, Classifier, ImageEncoder, Precision, TextEncoder, VideoGenerator
 
 SHIPPED = Path(__file__).parent
 _HUB_ID = re.compile(r"[\w-][\w.-]*(/[\w-][\w.-]*)?")
@@ -75,6 +75,13 @@ def text_encoder(name: str, *, precision: Precision) -> TextEncoder:
     from brainflix.frozen.text import ClipText
 
     return ClipText(resolve(name), precision=precision)
+
+
+def image_encoder(name: str, *, precision: Precision) -> ImageEncoder:
+    """Load the vision tower of a CLIP checkpoint."""
+    from brainflix.frozen.images import ClipImages
+
+    return ClipImages(resolve(name), precision=precision)
 
 
 def classifier(name: str, *, precision: Precision) -> Classifier:

@@ -172,6 +172,13 @@ class TextEncoder(Protocol):
         """float32 (caption, width), not normalised."""
 
 
+class ImageEncoder(Protocol):
+    """A vision tower with a pooled, projected output in the space of a TextEncoder."""
+
+    def embed(self, images: np.ndarray) -> np.ndarray:
+        """float32 (image, width) of uint8 (image, row, column, 3), not normalised."""
+
+
 class Classifier(Protocol):
     """An image classifier."""
 
