@@ -47,6 +47,7 @@ class _Target:
 
 def extract(
     *,
+    name: str,
     dataset: str,
     root: Path,
     stimuli: Path,
@@ -60,8 +61,8 @@ def extract(
     """Compute a target for every stimulus.
 
     Args:
-        dataset: adapter, one of brainflix.datasets.ADAPTERS.
-        root: folder that holds the download.
+        name: what the config calls the dataset; written into the file.
+        dataset, root: its adapter, and the folder that holds the download.
         stimuli: table that `index` wrote.
         captions: table that `caption` wrote; for the text kinds only.
         target_kind: what to compute.
@@ -82,7 +83,7 @@ def extract(
     if target.settings is TextSettings:
         table = table.assign(captions=_captions(captions, list(table["stimulus"])))
     about = {
-        "dataset": dataset,
+        "dataset": name,
         "simulated": is_simulated(root),
         "target_kind": target_kind,
         "model": backbone,

@@ -21,6 +21,7 @@ ROWS_AT_ONCE = 256
 
 def parcellate(
     *,
+    name: str,
     dataset: str,
     root: Path,
     subjects: list[str],
@@ -35,6 +36,7 @@ def parcellate(
     NaN, infinite and constant vertices become 0 and are counted in the file's ``about``.
 
     Args:
+        name: what the config calls the dataset; written into the file.
         dataset: adapter, one of brainflix.datasets.ADAPTERS.
         root: folder that holds the download.
         subjects: one subject; several for a shard, whose rows follow each other.
@@ -54,7 +56,7 @@ def parcellate(
     ]
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     about: dict[str, Any] = {
-        "dataset": dataset,
+        "dataset": name,
         "subject": ",".join(subjects),
         "space": space,
         "vertices_sha256": atlas.sha256(vertices),

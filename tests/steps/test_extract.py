@@ -56,6 +56,7 @@ BACKBONES = {
 def run(study, out, kind, **changes):
     backbone = BACKBONES[kind]
     arguments = {
+        "name": "bmd",
         "dataset": "bmd",
         "root": study,
         "stimuli": study / "stimuli.tsv",

@@ -41,7 +41,7 @@ def run_index(name, root, out):
 
 def run(name, root, stimuli, out, **options):
     subjects, options = [studies.SUBJECT[name]], {**studies.OPTIONS[name], **options}
-    parcellate(dataset=name, root=root, subjects=subjects, options=options, stimuli=stimuli, out=out)
+    parcellate(name=name, dataset=name, root=root, subjects=subjects, options=options, stimuli=stimuli, out=out)
     return artifacts.read(out, kind="responses")
 
 
@@ -109,7 +109,7 @@ def test_a_shard_holds_its_subjects_one_after_the_other(roots, tmp_path):
     root, _, stimuli = roots("hcp")
     both = shutil.copytree(root, tmp_path / "two")
     shutil.copytree(both / "100307", both / "100206")
-    options = {"dataset": "hcp", "root": both, "options": studies.HCP, "stimuli": stimuli}
+    options = {"name": "hcp", "dataset": "hcp", "root": both, "options": studies.HCP, "stimuli": stimuli}
     parcellate(subjects=["100206", "100307"], out=tmp_path / "shard.h5", **options)
     shard = artifacts.read(tmp_path / "shard.h5", kind="responses")
     one = run("hcp", root, stimuli, tmp_path / "one.h5")

@@ -30,6 +30,7 @@ def folder(toy, tmp_path_factory):
         artifacts.write(path / f"{key}.h5", Samples("targets", values, rows, study.AXES[key], "1", about))
     (path / "phantom.json").write_text("{}")
     extract(
+        name="toy",
         dataset="toy",
         root=path,
         stimuli=toy / "stimuli.tsv",

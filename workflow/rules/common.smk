@@ -76,15 +76,12 @@ def source(wildcards):
     return f"--dataset {entry['adapter']} --root {shlex.quote(entry['root'])}"
 
 
-def raw(wildcards):
-    """The same with --subjects, all of them or one shard, and --options."""
+def options(wildcards):
+    """--subjects of a dataset, all or one shard, and its --options."""
     entry = config["datasets"][wildcards.dataset]
     stem = getattr(wildcards, "stem", None)
-    subjects = (
-        names.shards(config, wildcards.dataset)[stem] if stem else entry["subjects"]
-    )
-    options = shlex.quote(json.dumps(entry["options"]))
-    return f"{source(wildcards)} --subjects {shlex.join(subjects)} --options {options}"
+    subjects = names.shards(config, wildcards.dataset)[stem] if stem else entry["subjects"]
+    return f"--subjects {shlex.join(subjects)} --options {shlex.quote(json.dumps(entry['options']))}"
 
 
 def what_is_missing(dataset):

@@ -10,9 +10,10 @@ rule index:
         mem_mb=2000,
         runtime=30,
     params:
-        raw=raw,
+        source=source,
+        options=options,
     shell:
-        "brainflix index {params.raw} --out {output} > {log} 2>&1"
+        "brainflix index {params.source} {params.options} --out {output} > {log} 2>&1"
 
 
 rule parcellate:
@@ -31,16 +32,17 @@ rule parcellate:
         mem_mb=lambda wildcards, attempt: 6000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
-        raw=raw,
+        source=source,
+        options=options,
         inputs=flags,
     shell:
-        "brainflix parcellate {params.raw} {params.inputs} --out {output} > {log} 2>&1"
+        "brainflix parcellate --name {wildcards.dataset} {params.source} {params.options} {params.inputs}"
+        " --out {output} > {log} 2>&1"
 
 
 rule gaussian:
     input:
-        stimuli="results/{dataset}/stimuli.tsv",
-        like=lambda w: paths.responses(
+        responses=lambda w: paths.responses(
             config, w.dataset, config["datasets"][w.dataset]["subjects"][:1]
         ),
     output:

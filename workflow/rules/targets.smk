@@ -19,12 +19,13 @@ rule extract:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        source=source,
         inputs=flags,
         kind=lambda w: config["targets"][w.target]["kind"],
         backbone=lambda w: backbone(config["targets"][w.target]["backbone"]),
         settings=lambda w: settings("targets", w.target, "settings"),
     shell:
-        "brainflix extract {params.inputs} --target-kind {params.kind} --backbone {params.backbone:q}"
+        "brainflix extract --name {wildcards.dataset} {params.source} {params.inputs} --target-kind {params.kind} --backbone {params.backbone:q}"
         " --settings {params.settings:q} --threads {config[threads]} --out {output} > {log} 2>&1"
 
 
