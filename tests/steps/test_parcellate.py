@@ -202,7 +202,18 @@ def test_a_malicious_pickle_is_one_line_and_exit_code_1(roots, tmp_path):
 
 
 def _command(name, root, stimuli, out):
-    command = [sys.executable, "-m", "brainflix.cli", "parcellate", "--dataset", name, "--root", str(root)]
+    command = [
+        sys.executable,
+        "-m",
+        "brainflix.cli",
+        "parcellate",
+        "--name",
+        name,
+        "--dataset",
+        name,
+        "--root",
+        str(root),
+    ]
     command += ["--subjects", studies.SUBJECT[name], "--options", json.dumps(studies.OPTIONS[name])]
     command += ["--stimuli", str(stimuli), "--out", str(out)]
     return subprocess.run(command, capture_output=True, text=True)
