@@ -20,6 +20,7 @@ _CHATTY = (
     "diffusers.configuration_utils",
     "transformers.modeling_utils",
     "transformers.utils.loading_report",
+    "transformers.distributed.tensor_parallel",  # warns without any parallelism asked for
 )
 
 

@@ -69,6 +69,9 @@ def save_generator(folder: Path, *, safe: bool = True, seed: int = 0) -> Path:
             num_hidden_layers=2,
             num_attention_heads=2,
             max_position_embeddings=10,
+            bos_token_id=tokenizer.bos_token_id,
+            eos_token_id=tokenizer.eos_token_id,
+            pad_token_id=tokenizer.pad_token_id,
         )
     )
     scheduler = DDIMScheduler(
