@@ -74,9 +74,7 @@ class Scene:
 
 def sample_scene(rng: np.random.Generator) -> Scene:
     """Draw a scene: attributes uniformly, continuous facts so that the object stays inside the frame."""
-    kind, colour, motion, background = (
-        str(rng.choice(names)) for names in (KINDS, COLOURS, MOTIONS, BACKGROUNDS)
-    )
+    kind, colour, motion, background = (str(rng.choice(names)) for names in (KINDS, COLOURS, MOTIONS, BACKGROUNDS))
     size = rng.uniform(0.30, 0.44)
     amplitude = rng.uniform(*_AMPLITUDE[motion])
     x, y = (rng.uniform(reach, 1 - reach) for reach in _reach(motion, size, amplitude))

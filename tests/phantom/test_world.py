@@ -19,9 +19,7 @@ def test_the_same_seed_draws_the_same_scene_and_pixels():
     first, second = scenes(1, seed=3)[0], scenes(1, seed=3)[0]
     assert first == second
     times = np.arange(4) / 4
-    np.testing.assert_array_equal(
-        world.render(first, times, pixels=48), world.render(second, times, pixels=48)
-    )
+    np.testing.assert_array_equal(world.render(first, times, pixels=48), world.render(second, times, pixels=48))
 
 
 def test_every_attribute_occurs():
