@@ -35,7 +35,9 @@ def resolve(name: str) -> str:
         folder = SHIPPED / name.removeprefix("brainflix:")
         if not folder.is_dir():
             shipped = ", ".join(f"brainflix:{p.relative_to(SHIPPED)}" for p in sorted(SHIPPED.glob("tiny/*")))
-            raise InputError.about(name, expected=f"a model that ships with brainflix ({shipped})", found="no such folder")
+            raise InputError.about(
+                name, expected=f"a model that ships with brainflix ({shipped})", found="no such folder"
+            )
         return str(folder)
     folder = Path(name).expanduser()
     if folder.is_dir():

@@ -83,9 +83,7 @@ def clip(sizes: TransformerSizes, *, words: Sequence[str]) -> tuple[CLIPModel, C
         projection_dim=sizes.width,
     )
     vision = CLIPVisionConfig(**_tower(sizes, sizes.vision_layers), **_image(sizes), projection_dim=sizes.width)
-    config = CLIPConfig(
-        text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=sizes.width
-    )
+    config = CLIPConfig(text_config=text.to_dict(), vision_config=vision.to_dict(), projection_dim=sizes.width)
     return CLIPModel(config), tokenizer
 
 
@@ -129,7 +127,7 @@ def _merge(symbols: list[str], pair: tuple[str, str]) -> list[str]:
     return merged
 
 
-def save(folder: Path, model, tokenizer, *, pixels: int) -> None:  # noqa: ANN001
+def save(folder: Path, model, tokenizer, *, pixels: int) -> None:
     """Write a model as float16 safetensors with its tokenizer and image processor settings."""
     from transformers.models.clip.image_processing_pil_clip import CLIPImageProcessorPil
 

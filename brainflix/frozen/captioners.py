@@ -50,9 +50,13 @@ class Blip:
         clips, count, rows, columns = frames.shape[:4]
         patch = self.model.config.vision_config.patch_size
         if rows != columns or rows % patch:
-            raise InputError.about("frames for BLIP", expected=f"a square of a multiple of {patch} px", found=f"{rows} x {columns}")
+            raise InputError.about(
+                "frames for BLIP", expected=f"a square of a multiple of {patch} px", found=f"{rows} x {columns}"
+            )
         images = frames.reshape(clips * count, rows, columns, 3)
-        parts = [self._states(images[i : i + IMAGES_AT_ONCE], pixel_scale) for i in range(0, len(images), IMAGES_AT_ONCE)]
+        parts = [
+            self._states(images[i : i + IMAGES_AT_ONCE], pixel_scale) for i in range(0, len(images), IMAGES_AT_ONCE)
+        ]
         return torch.cat(parts).unflatten(0, (clips, count)).mean(1).cpu().numpy()
 
     def _states(self, images: np.ndarray, pixel_scale: str) -> Tensor:

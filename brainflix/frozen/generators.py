@@ -93,14 +93,16 @@ class LatentDiffusion:
 
     @torch.no_grad()
     def text_states(self, captions: Sequence[str]) -> np.ndarray:
-        """c, float32 (caption, token, width): last hidden states, padded to the tokenizer's length."""
-        from brainflix.frozen.text import padded_tokens, tokenizer
+        """c, float32 (caption, token, width): last hidden states, padded to the longest text."""
         from transformers.models.clip.modeling_clip import CLIPTextModel
+
+        from brainflix.frozen.text import padded_tokens, tokenizer
 
         encoder = self._part("text_encoder", CLIPTextModel)
         if "tokenizer" not in self._parts:
             self._parts["tokenizer"] = tokenizer(self.root, subfolder="tokenizer")
-        ids = padded_tokens(self._parts["tokenizer"], captions)
+        length = encoder.config.max_position_embeddings
+        ids = padded_tokens(self._parts["tokenizer"], captions, length=length)
         return encoder(ids.to(device())).last_hidden_state.float().cpu().numpy()
 
     def scheduler(self, settings: GenerationSettings) -> Any:

@@ -24,7 +24,7 @@ class ClipText:
     @torch.no_grad()
     def embed(self, captions: Sequence[str]) -> np.ndarray:
         """float32 (caption, width): the projected state of the end token, not normalised."""
-        ids = padded_tokens(self.tokenizer, captions)
+        ids = padded_tokens(self.tokenizer, captions, length=self.model.config.max_position_embeddings)
         return self.model(ids.to(device())).text_embeds.float().cpu().numpy()
 
 
@@ -40,8 +40,7 @@ def tokenizer(root: str, *, subfolder: str = "") -> Any:
         return CLIPTokenizer.from_pretrained(root, subfolder=subfolder)
 
 
-def padded_tokens(tokenizer: Any, captions: Sequence[str]) -> Tensor:
-    """Token ids int64 (caption, token), cut and padded to the tokenizer's length (77 for Zeroscope)."""
-    length = tokenizer.model_max_length
+def padded_tokens(tokenizer: Any, captions: Sequence[str], *, length: int) -> Tensor:
+    """Token ids int64 (caption, length), cut and padded (77 for Zeroscope)."""
     tokens = tokenizer(list(captions), padding="max_length", truncation=True, max_length=length, return_tensors="pt")
     return tokens.input_ids

@@ -75,7 +75,12 @@ def save_generator(folder: Path, *, safe: bool = True, seed: int = 0) -> Path:
         )
     )
     scheduler = DDIMScheduler(
-        beta_start=0.00085, beta_end=0.012, beta_schedule="scaled_linear", clip_sample=False, set_alpha_to_one=False, steps_offset=1
+        beta_start=0.00085,
+        beta_end=0.012,
+        beta_schedule="scaled_linear",
+        clip_sample=False,
+        set_alpha_to_one=False,
+        steps_offset=1,
     )
     shake(unet, seed=seed, scale=0.15).save_pretrained(folder / "unet", safe_serialization=safe)
     shake(vae, seed=seed + 1, scale=0.15).save_pretrained(folder / "vae", safe_serialization=safe)

@@ -11,9 +11,7 @@ from brainflix.frozen.captioners import Blip
 from brainflix.frozen.protocols import DecodingSettings
 from tests.frozen.models import SIZES, save_blip
 
-PAPER = DecodingSettings(
-    prompt="", beams=1, min_length=4, max_length=20, count_prompt=True, repetition_penalty=6.0
-)
+PAPER = DecodingSettings(prompt="", beams=1, min_length=4, max_length=20, count_prompt=True, repetition_penalty=6.0)
 
 
 @pytest.fixture(scope="module")

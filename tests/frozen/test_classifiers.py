@@ -13,7 +13,9 @@ def lite0():
 def test_the_shipped_classifier_knows_a_cup_of_espresso_a_rocket_and_a_cat(lite0):
     """Photographs and labels are scikit-image's; ImageNet: 967 espresso, 657 missile, 281-285 cats."""
     data = pytest.importorskip("skimage.data")
-    log_p = np.concatenate([lite0.log_probabilities(image()[None]) for image in (data.coffee, data.rocket, data.chelsea)])
+    log_p = np.concatenate(
+        [lite0.log_probabilities(image()[None]) for image in (data.coffee, data.rocket, data.chelsea)]
+    )
     assert log_p.argmax(axis=1)[:2].tolist() == [967, 657]
     assert np.exp(log_p[0, 967]) == pytest.approx(0.951, abs=0.01)
     assert np.exp(log_p[2, 281:286]).sum() > 0.8

@@ -31,7 +31,7 @@ def test_neither_padding_nor_company_changes_an_embedding(model):
 
 
 def test_captions_longer_than_the_model_are_cut(model):
-    ids = padded_tokens(model.tokenizer, ["red ball " * 50, "box"])
+    ids = padded_tokens(model.tokenizer, ["red ball " * 50, "box"], length=SIZES.tokens)
     assert ids.shape == (2, SIZES.tokens)
     assert np.isfinite(model.embed(["red ball " * 50])).all()
 

@@ -104,7 +104,9 @@ def test_targets_of_pictures_are_what_the_models_make_of_the_frames(study, tmp_p
     y = run(study, tmp_path / "y.h5", "classes").values
     images = clips(study, count=2, pixels=32)[2]
     assert y.shape == (3, 2, 1000)
-    assert np.allclose(y[2], frozen.classifier("efficientnet-lite0", precision="float32").log_probabilities(images), atol=1e-4)
+    assert np.allclose(
+        y[2], frozen.classifier("efficientnet-lite0", precision="float32").log_probabilities(images), atol=1e-4
+    )
 
 
 def test_a_sampled_latent_is_seeded_by_name_and_seed(study, tmp_path):

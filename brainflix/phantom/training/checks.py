@@ -75,6 +75,8 @@ def _video_embeddings(name: str, frames: np.ndarray) -> np.ndarray:
 
 def _accuracies(made: list[Scene], answers: list[dict[str, str]]) -> Accuracies:
     return {
-        name: float(np.mean([answer.get(name) == getattr(scene, name) for scene, answer in zip(made, answers, strict=True)]))
+        name: float(
+            np.mean([answer.get(name) == getattr(scene, name) for scene, answer in zip(made, answers, strict=True)])
+        )
         for name in ATTRIBUTES
     }

@@ -1,4 +1,8 @@
-"""A small CLIP that matches clips of the simulated world with captions: its text tower gives alignment its targets."""
+"""A small CLIP that matches clips of the simulated world with captions: its text tower gives alignment its targets.
+
+Heads read the attributes from caption embeddings too. Without them the text tower drops what the vision
+tower cannot see yet, motion above all, and neither ever learns it.
+"""
 
 from __future__ import annotations
 
@@ -31,7 +35,7 @@ class ClipTraining:
         clip_steps: last steps, on clips with captions.
         scenes: per step.
         clips: how many of them are clips in the last steps; the others stay single frames.
-        attribute_weight: of the heads' losses; the shipped model does not keep the heads.
+        attribute_weight: of the heads' losses, on frames, clips and captions; the heads are not shipped.
         learning_rate: peak of a cosine after a linear rise over ``warmup_share`` of the steps.
         weight_decay, clip_norm, precision: as in :class:`brainflix.training.TrainingSettings`.
         checkpoint_seconds: between saves of the state.
@@ -68,7 +72,7 @@ class ContrastiveLoss(nn.Module):
         super().__init__()
         self.settings, self.seed = settings, seed
         self.clip, self.tokenizer = blueprints.clip(settings.sizes, words=vocabulary())
-        self.heads = heads.Heads(settings.sizes.width)
+        self.heads, self.text_heads = (heads.Heads(settings.sizes.width) for _ in range(2))
         self.register_buffer("step", torch.zeros((), dtype=torch.long))
 
     def forward(self, rows: np.ndarray, generator: torch.Generator) -> Tensor:
@@ -76,7 +80,7 @@ class ContrastiveLoss(nn.Module):
         settings, step = self.settings, int(self.step)
         self.step += 1
         clips = settings.clips if step >= settings.texture_steps + settings.still_steps else 0
-        made, pictures, _, places = self._draw(rows[clips:], 1)
+        made, pictures, others, places = self._draw(rows[clips:], 1)
         features = self.images(pictures)[:, 0]
         if step < settings.texture_steps:
             return self.heads.attributes(features, made, heads.TEXTURE)
@@ -84,9 +88,10 @@ class ContrastiveLoss(nn.Module):
         if not clips:
             return settings.attribute_weight * loss
         made, pictures, captions, _ = self._draw(rows[:clips], settings.frames)
-        features = self.images(pictures)
+        features, texts = self.images(pictures), self.texts(captions + others)
         loss = loss + self.heads.attributes(features.mean(1), made, heads.CLIP)
-        return settings.attribute_weight * loss + self._contrast(video_embedding(features), self.texts(captions))
+        loss = loss + self.text_heads.attributes(texts[:clips], made, heads.CLIP)
+        return settings.attribute_weight * loss + self._contrast(video_embedding(features), texts)
 
     def _draw(self, rows: np.ndarray, frames: int) -> tuple:
         pixels = self.settings.sizes.pixels
@@ -105,11 +110,16 @@ class ContrastiveLoss(nn.Module):
         return self.clip.text_projection(self.clip.text_model(**tokens).pooler_output).float()
 
     def _contrast(self, videos: Tensor, texts: Tensor) -> Tensor:
-        """Symmetric InfoNCE (Radford et al. 2021), the scale capped at 100."""
+        """Symmetric InfoNCE (Radford et al. 2021), the scale capped at 100.
+
+        Args:
+            texts: of the videos, then others that only stand against them.
+        """
         scale = self.clip.logit_scale.exp().clamp(max=100)
         logits = scale * videos @ nn.functional.normalize(texts, dim=-1).T
         truth = torch.arange(len(logits))
-        return (nn.functional.cross_entropy(logits, truth) + nn.functional.cross_entropy(logits.T, truth)) / 2
+        backward = nn.functional.cross_entropy(logits[:, truth].T, truth)
+        return (nn.functional.cross_entropy(logits, truth) + backward) / 2
 
 
 def video_embedding(frames: Tensor) -> Tensor:

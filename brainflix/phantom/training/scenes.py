@@ -24,9 +24,7 @@ def scene_and_rng(index: int, *, seed: int, stream: int) -> tuple[Scene, np.rand
     return sample_scene(rng), rng
 
 
-def clip(
-    index: int, *, frames: int, pixels: int, seed: int, stream: int
-) -> tuple[Scene, np.ndarray, str, np.ndarray]:
+def clip(index: int, *, frames: int, pixels: int, seed: int, stream: int) -> tuple[Scene, np.ndarray, str, np.ndarray]:
     """A scene, its frames spread over 2 to 3 seconds, one of its captions, and where its object is.
 
     Returns:

@@ -18,9 +18,7 @@ COMMON = {
     "precision": "float32", "checkpoint_seconds": 1e9,
 }  # fmt: skip
 SETTINGS = {"captioner": {**COMMON, "noise": 1.0, "shrinkage": 0.5, "leakage": 0.3}, "clip": COMMON}
-DECODING = DecodingSettings(
-    prompt="", beams=1, min_length=4, max_length=20, count_prompt=True, repetition_penalty=6.0
-)
+DECODING = DecodingSettings(prompt="", beams=1, min_length=4, max_length=20, count_prompt=True, repetition_penalty=6.0)
 
 
 def train(name, folder, **changes):
@@ -75,7 +73,7 @@ def test_training_and_validation_scenes_differ():
 
 
 def test_an_unknown_backbone_is_refused_with_the_names_that_exist(tmp_path):
-    with pytest.raises(InputError, match="expected one of .*captioner, clip.*, found bert"):
+    with pytest.raises(InputError, match=r"expected one of .*captioner, clip.*, found bert"):
         backbone(name="bert", settings={}, seed=0, checkpoints=tmp_path, threads=1, out=tmp_path / "out")
     assert set(SETTINGS) <= set(TRAINERS)
 
