@@ -66,10 +66,34 @@ def generator(name: str, *, precision: Precision) -> VideoGenerator:
 
 
 def captioner(name: str, *, precision: Precision) -> Captioner:
-    """Load a BLIP captioner."""
+    """Load a captioner: BLIP, or EILEV (BLIP-2); its config.json says which.
+
+    Raises:
+        InputError: there is no such checkpoint, or it is of another kind.
+    """
+    from brainflix.frozen.loading import model_type
+
+    root = resolve(name)
+    kind = model_type(root)
+    if kind not in CAPTIONERS:
+        expected = f"a captioner ({' or '.join(CAPTIONERS)})"
+        raise InputError.about(name, expected=expected, found=f"model type {kind}")
+    return CAPTIONERS[kind](root, precision)
+
+
+def _blip(root: str, precision: Precision) -> Captioner:
     from brainflix.frozen.captioners import Blip
 
-    return Blip(resolve(name), precision=precision)
+    return Blip(root, precision=precision)
+
+
+def _eilev(root: str, precision: Precision) -> Captioner:
+    from brainflix.frozen.eilev import Eilev
+
+    return Eilev(root, precision=precision)
+
+
+CAPTIONERS: dict[str, Callable[[str, Precision], Captioner]] = {"blip": _blip, "blip-2": _eilev}
 
 
 def text_encoder(name: str, *, precision: Precision) -> TextEncoder:

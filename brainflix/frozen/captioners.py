@@ -8,19 +8,15 @@ wrong position embeddings; and ``generate``'s lengths count the prompt and the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import torch
 from torch import Tensor
 from transformers.models.blip.modeling_blip import BlipForConditionalGeneration
 
 from brainflix.errors import InputError
-from brainflix.frozen.loading import device, explained, pretrained
+from brainflix.frozen.loading import device, explained, pretrained, scaled_pixels
 from brainflix.frozen.protocols import DecodingSettings, Precision
 
-_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
-_CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 IMAGES_AT_ONCE = 64
 CAPTIONS_AT_ONCE = 64
 
@@ -60,10 +56,7 @@ class Blip:
         return torch.cat(parts).unflatten(0, (clips, count)).mean(1).cpu().numpy()
 
     def _states(self, images: np.ndarray, pixel_scale: str) -> Tensor:
-        pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(device(), self.model.dtype) / 255
-        if pixel_scale == "clip":
-            mean, deviation = (torch.tensor(v).view(3, 1, 1).to(pixels) for v in (_CLIP_MEAN, _CLIP_DEVIATION))
-            pixels = (pixels - mean) / deviation
+        pixels = scaled_pixels(images, pixel_scale, dtype=self.model.dtype)
         return self.model.vision_model(pixels, interpolate_pos_encoding=True).last_hidden_state.float()
 
     def describe(self, embeddings: np.ndarray, *, settings: DecodingSettings) -> list[str]:
@@ -99,10 +92,3 @@ class Blip:
 def _lengths(settings: DecodingSettings) -> dict[str, int]:
     names = ("min_length", "max_length") if settings.count_prompt else ("min_new_tokens", "max_new_tokens")
     return dict(zip(names, (settings.min_length, settings.max_length), strict=True))
-
-
-def caption_clips(
-    captioner: Blip, frames: np.ndarray, *, pixel_scale: str, settings: DecodingSettings
-) -> Sequence[str]:
-    """Captions of uint8 clips (clip, frame, row, column, 3), where no human wrote any."""
-    return captioner.describe(captioner.embed(frames, pixel_scale=pixel_scale), settings=settings)

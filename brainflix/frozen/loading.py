@@ -7,12 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from brainflix.errors import InputError
 from brainflix.frozen.protocols import Precision
 
+_CLIP_MEAN = (0.48145466, 0.4578275, 0.40821073)
+_CLIP_DEVIATION = (0.26862954, 0.26130258, 0.27577711)
 # What they say while a checkpoint loads as intended: .bin files, unused towers, a missing torchvision.
 _CHATTY = (
     "diffusers.models.modeling_utils",
@@ -44,13 +47,46 @@ def pretrained(cls: Any, root: str, *, precision: Precision, subfolder: str = ""
     """``cls.from_pretrained`` in evaluation mode, on :func:`device`, without gradients.
 
     Raises:
-        InputError: there is no such checkpoint, or it is damaged or of another kind.
+        InputError: there is no such checkpoint, it is damaged or of another kind, or weights are missing
+            (both libraries would put random ones in their place).
     """
     library = cls.__module__.partition(".")[0]
     name = "torch_dtype" if library == "diffusers" else "dtype"
     with explained(cls, root, subfolder), quiet():
-        model = cls.from_pretrained(root, subfolder=subfolder, **{name: dtype(precision)})
+        model, report = cls.from_pretrained(
+            root, subfolder=subfolder, output_loading_info=True, **{name: dtype(precision)}
+        )
+    missing = sorted(report["missing_keys"])
+    if missing:
+        where = f"{root}/{subfolder}" if subfolder else root
+        found = f"none for {len(missing)}, first {missing[0]}"
+        raise InputError.about(where, expected=f"all weights of {cls.__name__}", found=found)
     return model.to(device()).eval().requires_grad_(False)
+
+
+def model_type(root: str) -> str:
+    """What kind of transformers model a checkpoint is, by its config.json, e.g. ``blip``.
+
+    Raises:
+        InputError: there is no such checkpoint.
+    """
+    from transformers.configuration_utils import PreTrainedConfig
+
+    with explained(PreTrainedConfig, root):
+        return str(PreTrainedConfig.get_config_dict(root)[0].get("model_type"))
+
+
+def scaled_pixels(images: np.ndarray, pixel_scale: str, *, dtype: torch.dtype) -> Tensor:
+    """(image, 3, row, column) on :func:`device` of uint8 (image, row, column, 3).
+
+    Args:
+        pixel_scale: ``unit``: [0, 1]; ``clip``: that minus CLIP's mean, by its standard deviation.
+    """
+    pixels = torch.from_numpy(images).permute(0, 3, 1, 2).to(device(), dtype) / 255
+    if pixel_scale == "unit":
+        return pixels
+    mean, deviation = (torch.tensor(v).view(3, 1, 1).to(pixels) for v in (_CLIP_MEAN, _CLIP_DEVIATION))
+    return (pixels - mean) / deviation
 
 
 @contextmanager

@@ -4,6 +4,7 @@ from contextlib import contextmanager
 import numpy as np
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from brainflix import frozen
 from brainflix.errors import InputError
@@ -149,6 +150,15 @@ def test_the_penalty_forbids_words_twice_and_the_prompt_is_cut_off(model):
 
 
 def test_a_folder_of_another_model_is_refused(tmp_path):
-    (tmp_path / "config.json").write_text("{}")
-    with pytest.raises(InputError, match="expected a checkpoint of BlipForConditionalGeneration"):
+    (tmp_path / "config.json").write_text('{"model_type": "vit"}')
+    with pytest.raises(InputError, match=r"expected a captioner \(blip or blip-2\), found model type vit"):
+        frozen.captioner(str(tmp_path), precision="float32")
+
+
+def test_a_checkpoint_that_lacks_weights_is_refused(tmp_path):
+    save_blip(tmp_path)
+    weights = load_file(tmp_path / "model.safetensors")
+    del weights["vision_model.post_layernorm.weight"]
+    save_file(weights, tmp_path / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(InputError, match=r"none for 1, first vision_model.post_layernorm.weight"):
         frozen.captioner(str(tmp_path), precision="float32")
