@@ -1,0 +1,258 @@
+"""BOLD Moments (OpenNeuro ds005165): raw events, annotations, clips, and the betas of versionB in fsLR32k.
+
+Not written: volumes (``bold.nii``), fMRIPrep series, rest and localizer runs, field maps, single-session GLMs.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from brainflix.artifacts import replacing
+from brainflix.atlas import CORTEX, GRAYORDINATES
+from brainflix.errors import InputError
+from brainflix.phantom import brain
+from brainflix.phantom.captions import PARAPHRASES, caption
+from brainflix.phantom.clips import write_clip
+from brainflix.phantom.pickles import mapped_pickle
+from brainflix.phantom.signals import noise, noise_ceiling
+from brainflix.phantom.study import Study, write_bids_top, write_json, write_text
+from brainflix.phantom.world import Scene
+
+LIMITS = {"train_clips": 1000, "train_repeats": 3, "test_clips": 102, "test_repeats": 10}
+FIRST_NUMBER = {"train": 1, "test": 1001}
+RUNS = {"train": 10, "test": 3}  # of each session
+SESSIONS = (2, 3, 4, 5)  # session 1 held localizers and rest
+TRIALS_PER_ODDBALL = 3
+SECONDS, TRIAL_SECONDS, REPETITION_TIME = 3.0, 4.002, 1.75
+# Frame rate -> {frames: how many of the 1,102 clips have them}.
+FRAMES = {
+    15: {45: 27, 46: 3},
+    20: {59: 1, 60: 10},
+    24: {72: 122, 73: 23, 74: 1},
+    25: {75: 64, 76: 20},
+    30: {87: 1, 89: 7, 90: 632, 91: 186, 92: 5},
+}
+FIELDS = {
+    "bmd_matrixfilename": "row of the clip in the beta matrices",
+    "MiT_url": "source of the clip",
+    "MiT_filename": "class folder and file name in Moments in Time",
+    "set": "train or test",
+    "objects": "answers of annotators",
+    "scenes": "answers of annotators",
+    "actions": "answers of annotators",
+    "text_descriptions": "five sentences",
+    "spoken_transcription": "one per annotator",
+    "memorability_score": "probability of being recognised, 0 to 1",
+    "memorability_decay": "change of that per position",
+    "THINGS_uniqueID": "concepts of THINGS",
+    "PLACES365_classID": "classes of Places365",
+    "MiT_classID": "classes of Moments in Time",
+}
+
+
+@dataclass(frozen=True)
+class Clip:
+    """One stimulus; ``number`` is the four-digit name."""
+
+    number: int
+    split: str
+    scene: Scene
+    fps: int
+    frames: int
+
+
+def write(study: Study) -> None:
+    """Write the whole tree under ``study.root``."""
+    counts = study.counts(LIMITS)
+    if counts["train_clips"] * counts["train_repeats"] < 3 * len(SESSIONS):
+        raise InputError.about(
+            "settings of the bmd phantom, counts",
+            expected=f"at least {3 * len(SESSIONS)} train trials, as sessions are normalised by theirs",
+            found=f"{counts['train_clips']} clips x {counts['train_repeats']}",
+        )
+    clips = {
+        split: [_clip(study, split, FIRST_NUMBER[split] + i) for i in range(counts[f"{split}_clips"])] for split in RUNS
+    }
+    everything = clips["train"] + clips["test"]
+    subjects = study.settings.subjects
+    write_bids_top(study.root, name="BOLD Moments Dataset", subjects=subjects, version="1.0.4")
+    _write_stimuli(study, everything)
+    features = {s: study.features.of_clips([c.scene for c in clips[s]], SECONDS) for s in RUNS}
+    study.write_features([f"{c.number:04d}" for c in everything], np.concatenate(list(features.values())))
+    for subject in subjects:
+        schedule = _schedule(study, subject, counts)
+        _write_events(study, subject, schedule)
+        _write_betas(study, subject, schedule, features, counts)
+
+
+def _clip(study: Study, split: str, number: int) -> Clip:
+    kinds = [(fps, frames, share) for fps, table in FRAMES.items() for frames, share in table.items()]
+    shares = np.array([share for *_, share in kinds], float)
+    rng = study.scene_rng(number + 5000)  # not the generator of the scene, which is that of `number`
+    fps, frames, _ = kinds[rng.choice(len(kinds), p=shares / shares.sum())]
+    return Clip(number, split, study.scene(number), fps, frames)
+
+
+def _write_stimuli(study: Study, clips: list[Clip]) -> None:
+    s = study.settings
+    for clip in clips:
+        path = study.root / "stimuli" / clip.split / f"{clip.number:04d}.mp4"
+        write_clip(path, clip.scene, frames=clip.frames, fps=clip.fps, pixels=s.pixels, crf=s.crf)
+    metadata = study.root / "derivatives" / "stimuli_metadata"
+    write_json(metadata / "annotations.json", {f"{c.number:04d}": _annotation(study, c) for c in clips})
+    write_json(metadata / "annotations_fieldnames.json", FIELDS)
+
+
+def _annotation(study: Study, clip: Clip) -> dict[str, object]:
+    """Five of the grammar's paraphrases, and answers of four annotators as nested lists."""
+    rng, scene = study.scene_rng(clip.number + 10_000), clip.scene
+    paraphrases = rng.choice(PARAPHRASES, 5, replace=False)
+    return {
+        "bmd_matrixfilename": f"vid_idx{clip.number:04d}",
+        "MiT_url": "",
+        "MiT_filename": f"{scene.motion}/simulated_{clip.number:04d}.mp4",
+        "set": clip.split,
+        "objects": [[scene.kind], [f"{scene.colour} {scene.kind}"], [scene.kind, scene.background], [scene.kind]],
+        "scenes": [[scene.background] for _ in range(4)],
+        "actions": [[scene.motion] for _ in range(4)],
+        "text_descriptions": [caption(scene, paraphrase=int(p)) for p in paraphrases],
+        "spoken_transcription": [caption(scene, paraphrase=int(paraphrases[0]))],
+        "memorability_score": round(float(rng.uniform(0.6, 0.95)), 4),
+        "memorability_decay": round(float(rng.uniform(-0.002, 0.0)), 6),
+        "THINGS_uniqueID": [],
+        "PLACES365_classID": [],
+        "MiT_classID": [],
+    }
+
+
+def _schedule(study: Study, subject: str, counts: dict[str, int]) -> dict[tuple[int, str], np.ndarray]:
+    """Which clips (0-based within their split) are shown in which session, in order."""
+    rng = study.rng(subject, 0)
+    return {
+        (session, split): rng.permutation(_shown(counts[f"{split}_clips"], counts[f"{split}_repeats"], position))
+        for position, session in enumerate(SESSIONS)
+        for split in RUNS
+    }
+
+
+def _shown(clips: int, repeats: int, position: int) -> np.ndarray:
+    """Clips of one session: repeats are dealt evenly over the four sessions, in turn by clip.
+
+    >>> np.bincount(np.concatenate([_shown(4, 3, p) for p in range(4)])).tolist()
+    [3, 3, 3, 3]
+    """
+    base, rest = divmod(repeats, len(SESSIONS))
+    turns = [(np.arange(clips) + k * len(SESSIONS) // max(rest, 1)) % len(SESSIONS) for k in range(rest)]
+    times = base + sum((turn == position).astype(int) for turn in turns)
+    return np.repeat(np.arange(clips), times)
+
+
+def _write_events(study: Study, subject: str, schedule: dict[tuple[int, str], np.ndarray]) -> None:
+    rng = study.rng(subject, 1)
+    for (session, split), shown in schedule.items():
+        folder = study.root / f"sub-{subject}" / f"ses-{session:02d}" / "func"
+        for run, part in enumerate(np.array_split(shown, RUNS[split]), start=1):
+            stem = folder / f"sub-{subject}_ses-{session:02d}_task-{split}_run-{run}"
+            write_text(Path(f"{stem}_events.tsv"), _events(rng, part + FIRST_NUMBER[split], split))
+            sidecar = {"RepetitionTime": REPETITION_TIME, "TaskName": split, "Simulated": True}
+            write_json(Path(f"{stem}_bold.json"), sidecar)
+
+
+def _events(rng: np.random.Generator, numbers: np.ndarray, split: str) -> str:
+    trials = [(f"{split}/{number:04d}.mp4", split) for number in numbers]
+    for _ in range(round(len(numbers) / TRIALS_PER_ODDBALL)):
+        trials.insert(int(rng.integers(1, len(trials) + 1)), ("n/a", "oddball"))
+    lines = ["onset\tduration\tstim_file\ttrial_type\tvalue"]
+    lines += [
+        f"{TRIAL_SECONDS * (i + 1):.3f}\t{SECONDS:.3f}\t{file}\t{kind}\t0" for i, (file, kind) in enumerate(trials)
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _write_betas(
+    study: Study,
+    subject: str,
+    schedule: dict[tuple[int, str], np.ndarray],
+    features: dict[str, np.ndarray],
+    counts: dict[str, int],
+) -> None:
+    """Organised betas, noise ceilings and the truth; one session in memory at a time."""
+    tuning = study.tuning(subject)
+    ratio = brain.by_group(study.settings.ncsnr, where="settings of the bmd phantom, ncsnr") * tuning.spread
+    with ExitStack() as stack:
+        arrays = {split: stack.enter_context(_organized(study, subject, split, counts)) for split in RUNS}
+        repeats = {split: np.zeros(counts[f"{split}_clips"], int) for split in RUNS}
+        for split, shown, betas in _sessions(study, subject, schedule, features, tuning.weights, ratio):
+            for clip, values in zip(shown, betas, strict=True):
+                arrays[split][clip, repeats[split][clip]] = values
+                repeats[split][clip] += 1
+        for split in RUNS:
+            _write_noise_ceilings(study, subject, split, arrays[split])
+    signal = {split: (tuning.weights @ features[split].T).std(axis=1) for split in RUNS}
+    truth = {f"ncsnr_{split}": ratio * signal[split] for split in RUNS}
+    truth |= {"tuning": tuning.weights.astype(np.float16), "dead_vertices": study.dead_vertices(subject)}
+    study.write_truth(subject, truth)
+
+
+def _prepared(study: Study, subject: str, name: str) -> Path:
+    folder = study.root / "derivatives/versionB/fsLR32k/GLM" / f"sub-{subject}" / "prepared_betas"
+    return folder / f"sub-{subject}_{name}.pkl"
+
+
+def _organized(study: Study, subject: str, split: str, counts: dict[str, int]) -> AbstractContextManager[np.ndarray]:
+    """The pickle of organised betas of a split, open for writing: (clips, repeats, 91,282)."""
+    clips, repeats = counts[f"{split}_clips"], counts[f"{split}_repeats"]
+    return mapped_pickle(
+        _prepared(study, subject, f"organized_betas_task-{split}_normalized"),
+        shape=(clips, repeats, GRAYORDINATES),
+        dtype="float64",
+        names=[f"vid{FIRST_NUMBER[split] + i:04d}" for i in range(clips)],
+    )
+
+
+def _sessions(
+    study: Study,
+    subject: str,
+    schedule: dict[tuple[int, str], np.ndarray],
+    features: dict[str, np.ndarray],
+    weights: np.ndarray,
+    ratio: np.ndarray,
+) -> Iterator[tuple[str, np.ndarray, np.ndarray]]:
+    """(split, clips, betas (trials, 91,282)) of every session, each vertex normalised by the train trials."""
+    noise_scale = 1 / np.sqrt(1 + np.pad(ratio, (0, GRAYORDINATES - CORTEX)) ** 2)
+    weights = weights * (ratio * noise_scale[:CORTEX])[:, None]
+    dead, share = study.dead_vertices(subject), study.settings.mode_share
+    for session in SESSIONS:
+        train, test = schedule[session, "train"], schedule[session, "test"]
+        seen = np.concatenate([features["train"][train], features["test"][test]])
+        betas = noise(study.rng(subject, 2, session), study.modes, len(seen), mode_share=share)
+        betas *= noise_scale[:, None]
+        betas[:CORTEX] += weights @ seen.T
+        betas[dead] = 0
+        betas = _normalized(betas, len(train))
+        yield "train", train, betas[: len(train)]
+        yield "test", test, betas[len(train) :]
+
+
+def _normalized(betas: np.ndarray, train: int) -> np.ndarray:
+    """z-score (91,282, trials) by the first ``train`` trials, as (trials, 91,282); 0 / 0 is NaN as released."""
+    mean = betas[:, :train].mean(axis=1, keepdims=True)
+    scale = betas[:, :train].std(axis=1, ddof=1, keepdims=True)
+    with np.errstate(invalid="ignore"):
+        return np.ascontiguousarray(((betas - mean) / scale).T)
+
+
+def _write_noise_ceilings(study: Study, subject: str, split: str, betas: np.ndarray) -> None:
+    """Two pickles of (ncsnr, noise ceiling in percent), both float64 (91,282,): of one trial and of the mean."""
+    ncsnr = noise_ceiling(betas)
+    for trials in sorted({1, betas.shape[1]}):
+        ceiling = 100 * ncsnr**2 / (ncsnr**2 + 1 / trials)
+        name = f"noiseceiling_task-{split}_n-{trials}"
+        with replacing(_prepared(study, subject, name)) as partial, open(partial, "wb") as file:
+            pickle.dump((ncsnr, ceiling), file, protocol=4)

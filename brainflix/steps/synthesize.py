@@ -1,0 +1,36 @@
+"""Write a simulated study in a dataset's native layout."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from threadpoolctl import threadpool_limits
+
+from brainflix.phantom.layouts import writer
+from brainflix.phantom.study import PhantomSettings, Study
+from brainflix.settings import Settings
+
+
+def synthesize(*, dataset: str, root: Path, settings: Settings[PhantomSettings], seed: int) -> None:
+    """Write a simulated dataset under ``root``, laid out like the real one down to names, shapes and types.
+
+    Everything is labelled simulated: ``root/phantom.json`` (written last: where it lies, the tree is whole),
+    the README, and the headers of every series and clip. What is true of each subject goes to
+    ``root/phantom/``. The same settings and seed give the same bytes; what lies there already is overwritten.
+
+    Args:
+        dataset: bmd, had, cc2017 or hcp.
+        root: folder of the dataset, as the config gives it.
+        settings: how much of it to write, and how the simulated brain works.
+        seed: of everything random; datasets of one study share it, and with it the subjects' common brain.
+
+    Raises:
+        InputError: no such dataset, or settings that do not fit it.
+    """
+    study = Study(dataset=dataset, root=Path(root), settings=settings, seed=seed)
+    write = writer(dataset)
+    (study.root / "phantom.json").unlink(missing_ok=True)
+    # One thread: sums of matrix products depend on the number of threads.
+    with threadpool_limits(limits=1):
+        write(study)
+    study.write_label()
