@@ -1,8 +1,7 @@
 """A small BLIP that describes clips of the simulated world from b, the mean of its vision states over frames.
 
-b will be regressed from brain responses, so half of the captions are decoded (and half of the heads'
-answers are read) from a b that was corrupted as a regression corrupts: noise, shrinkage towards the
-mean, a share of other clips.
+b will be regressed from brain responses, so half of the captions are decoded from a b that was
+corrupted as a regression corrupts: noise, shrinkage towards the mean, a share of other clips.
 """
 
 from __future__ import annotations
@@ -97,7 +96,7 @@ class CaptionLoss(nn.Module):
         made, pictures, captions, _ = self._draw(rows[:clips], settings.frames)
         b = self.embed(pictures)
         both = torch.cat([b, self._corrupt(b, generator)])
-        loss = loss + self.heads.attributes(_pooled(both), made * 2, heads.CLIP)
+        loss = loss + self.heads.attributes(_pooled(b), made, heads.CLIP)
         return settings.attribute_weight * loss + self._caption(both, captions * 2)
 
     def _draw(self, rows: np.ndarray, frames: int) -> tuple:
