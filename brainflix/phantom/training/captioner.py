@@ -32,13 +32,16 @@ class CaptionerTraining:
         frames: per clip.
         texture_steps: first steps, on single frames: which background.
         still_steps: next steps, on single frames: all that a frame can tell.
-        clip_steps: last steps, on clips with captions and on single frames.
+        clip_steps: next steps, on clips with captions and on single frames.
+        refine_steps: last steps, on clips with captions alone, on a schedule of their own.
         scenes: per step.
-        clips: how many of them are clips in the last steps; the others stay single frames.
+        clips: how many of them are clips in the clip steps (the others stay single frames), and all
+            that there are in the last steps.
         attribute_weight: of the heads' losses; the shipped model does not keep the heads.
         noise, shrinkage, leakage: largest corruption of b: noise in standard deviations, share of
             the batch's mean, share of differences between other clips.
-        learning_rate: peak of a cosine after a linear rise over ``warmup_share`` of the steps.
+        learning_rate, refine_learning_rate: peaks of cosines after a linear rise over ``warmup_share`` of
+            the steps.
         weight_decay, clip_norm, precision: as in :class:`brainflix.training.TrainingSettings`.
         checkpoint_seconds: between saves of the state.
     """
@@ -48,6 +51,7 @@ class CaptionerTraining:
     texture_steps: int
     still_steps: int
     clip_steps: int
+    refine_steps: int
     scenes: int
     clips: int
     attribute_weight: float
@@ -55,6 +59,7 @@ class CaptionerTraining:
     shrinkage: float
     leakage: float
     learning_rate: float
+    refine_learning_rate: float
     warmup_share: float
     weight_decay: float
     clip_norm: float
@@ -63,7 +68,7 @@ class CaptionerTraining:
 
     @property
     def steps(self) -> int:
-        """Optimiser steps of all stages."""
+        """Optimiser steps before the last stage."""
         return self.texture_steps + self.still_steps + self.clip_steps
 
 
@@ -85,6 +90,8 @@ class CaptionLoss(nn.Module):
         """Mean loss of scenes ``rows`` at this stage: textures, then stills, then clips with captions."""
         settings, step = self.settings, int(self.step)
         self.step += 1
+        if step >= settings.steps:
+            return self._clips(rows + settings.steps * settings.scenes, generator)[0]
         clips = settings.clips if step >= settings.texture_steps + settings.still_steps else 0
         made, pictures, _, places = self._draw(rows[clips:], 1)
         features = _pooled(self.embed(pictures))
@@ -93,11 +100,15 @@ class CaptionLoss(nn.Module):
         loss = self.heads.attributes(features, made, heads.STILL) + self.heads.places(features, places[:, 0])
         if not clips:
             return settings.attribute_weight * loss
-        made, pictures, captions, _ = self._draw(rows[:clips], settings.frames)
+        captioning, attributes = self._clips(rows[:clips], generator)
+        return settings.attribute_weight * (loss + attributes) + captioning
+
+    def _clips(self, rows: np.ndarray, generator: torch.Generator) -> tuple[Tensor, Tensor]:
+        """Losses of the captions (decoded from b and from a corrupted b) and of the heads."""
+        made, pictures, captions, _ = self._draw(rows, self.settings.frames)
         b = self.embed(pictures)
         both = torch.cat([b, self._corrupt(b, generator)])
-        loss = loss + self.heads.attributes(_pooled(b), made, heads.CLIP)
-        return settings.attribute_weight * loss + self._caption(both, captions * 2)
+        return self._caption(both, captions * 2), self.heads.attributes(_pooled(b), made, heads.CLIP)
 
     def _draw(self, rows: np.ndarray, frames: int) -> tuple:
         pixels = self.settings.sizes.pixels
@@ -145,8 +156,13 @@ def train(*, out: Path, settings: CaptionerTraining, seed: int, checkpoints: Pat
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         model = CaptionLoss(settings, seed)
-    store = Checkpoints(
-        checkpoints, identity={"settings": asdict(settings), "seed": seed}, every_seconds=settings.checkpoint_seconds
-    )
-    scenes.run("captioner", model, settings, seed=seed, store=store)
+    identity = {"settings": asdict(settings), "seed": seed}
+    stages = {
+        "main": (settings.steps, settings.scenes, settings.learning_rate),
+        "refine": (settings.refine_steps, settings.clips, settings.refine_learning_rate),
+    }
+    for stage, (steps, batch, learning_rate) in stages.items():
+        store = Checkpoints(checkpoints / stage, identity=identity, every_seconds=settings.checkpoint_seconds)
+        schedule = scenes.Schedule(steps=steps, batch=batch, learning_rate=learning_rate)
+        scenes.run(f"captioner ({stage})", model, schedule, settings, seed=seed, store=store)
     blueprints.save(out, model.blip, model.tokenizer, pixels=settings.sizes.pixels)

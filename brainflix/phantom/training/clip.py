@@ -136,5 +136,6 @@ def train(*, out: Path, settings: ClipTraining, seed: int, checkpoints: Path, th
     store = Checkpoints(
         checkpoints, identity={"settings": asdict(settings), "seed": seed}, every_seconds=settings.checkpoint_seconds
     )
-    scenes.run("clip", model, settings, seed=seed, store=store)
+    schedule = scenes.Schedule(steps=settings.steps, batch=settings.scenes, learning_rate=settings.learning_rate)
+    scenes.run("clip", model, schedule, settings, seed=seed, store=store)
     blueprints.save(out, model.clip, model.tokenizer, pixels=settings.sizes.pixels)

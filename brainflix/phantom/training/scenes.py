@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import cv2
@@ -47,24 +48,39 @@ def clips(
     return list(drawn), np.stack(pictures), list(captions), np.stack(places)
 
 
-def run(name: str, model: nn.Module, settings: Any, *, seed: int, store: training.Store) -> list[list[float]]:
-    """Optimise a module that makes its loss from scene numbers, every scene used once; returns the curve.
+@dataclass(frozen=True)
+class Schedule:
+    """One run of the optimiser: how many steps of how many scenes, and the peak of its learning rate."""
+
+    steps: int
+    batch: int
+    learning_rate: float
+
+
+def run(name: str, model: nn.Module, schedule: Schedule, settings: Any, *, seed: int, store: training.Store) -> None:
+    """Optimise a module that makes its loss from scene numbers, every scene used once.
 
     Args:
-        settings: has ``steps``, ``scenes`` per step and the numbers of the optimiser.
+        settings: has the other numbers of the optimiser.
+        store: an earlier run's state is continued.
     """
     optimisation = training.TrainingSettings(
         epochs=1,
-        batch=settings.scenes,
+        batch=schedule.batch,
         accumulate=1,
-        learning_rate=settings.learning_rate,
+        learning_rate=schedule.learning_rate,
         warmup_epochs=settings.warmup_share,
         weight_decay=settings.weight_decay,
         betas=(0.9, 0.98),
         clip_norm=settings.clip_norm,
         precision=settings.precision,
     )
-    n_rows = settings.steps * settings.scenes
-    return training.train(
-        name=name, model=model, loss=model, n_rows=n_rows, settings=optimisation, seed=seed, store=store
+    training.train(
+        name=name,
+        model=model,
+        loss=model,
+        n_rows=schedule.steps * schedule.batch,
+        settings=optimisation,
+        seed=seed,
+        store=store,
     )

@@ -17,7 +17,11 @@ COMMON = {
     "attribute_weight": 0.5, "learning_rate": 1e-3, "warmup_share": 0.1, "weight_decay": 0.05, "clip_norm": 1.0,
     "precision": "float32", "checkpoint_seconds": 1e9,
 }  # fmt: skip
-SETTINGS = {"captioner": {**COMMON, "noise": 1.0, "shrinkage": 0.5, "leakage": 0.3}, "clip": COMMON}
+CORRUPTION = {"noise": 1.0, "shrinkage": 0.5, "leakage": 0.3}
+SETTINGS = {
+    "captioner": {**COMMON, **CORRUPTION, "refine_steps": 2, "refine_learning_rate": 1e-4},
+    "clip": COMMON,
+}
 DECODING = DecodingSettings(prompt="", beams=1, min_length=4, max_length=20, count_prompt=True, repetition_penalty=6.0)
 
 
@@ -52,7 +56,7 @@ def test_an_interrupted_training_goes_on_to_the_same_model(tmp_path, name, monke
     with pytest.raises(KeyboardInterrupt):
         train(name, tmp_path / "cut", **every_step)
     monkeypatch.setattr(scenes, "clips", real)
-    assert (tmp_path / "cut" / "state" / "last.pt").exists()
+    assert list((tmp_path / "cut" / "state").rglob("last.pt"))
     assert train(name, tmp_path / "cut", **every_step) == whole
 
 
