@@ -82,6 +82,7 @@ def write(study: Study) -> None:
     everything = clips["train"] + clips["test"]
     subjects = study.settings.subjects
     write_bids_top(study.root, name="BOLD Moments Dataset", subjects=subjects, version="1.0.4")
+    _write_tasks(study)
     _write_stimuli(study, everything)
     features = {s: study.features.of_clips([c.scene for c in clips[s]], SECONDS) for s in RUNS}
     study.write_features([f"{c.number:04d}" for c in everything], np.concatenate(list(features.values())))
@@ -89,6 +90,19 @@ def write(study: Study) -> None:
         schedule = _schedule(study, subject, counts)
         _write_events(study, subject, schedule)
         _write_betas(study, subject, schedule, features, counts)
+
+
+def _write_tasks(study: Study) -> None:
+    """Meaning of the events' columns, one file per task at the top of the tree."""
+    columns = {
+        "onset": {"Units": "s"},
+        "duration": {"Units": "s"},
+        "stim_file": {"Description": "clip, relative to stimuli/; n/a for oddballs"},
+        "trial_type": {"Levels": {"train": "training clip", "test": "test clip", "oddball": "target of the task"}},
+        "value": {"Description": "0"},
+    }
+    for split in RUNS:
+        write_json(study.root / f"task-{split}_events.json", columns)
 
 
 def _clip(study: Study, split: str, number: int) -> Clip:

@@ -17,6 +17,7 @@ from typing import NamedTuple
 import numpy as np
 
 from brainflix.atlas import CORTEX
+from brainflix.errors import InputError
 from brainflix.phantom import brain
 from brainflix.phantom.cifti import write_series
 from brainflix.phantom.clips import write_film
@@ -44,6 +45,11 @@ class Shot(NamedTuple):
 def write(study: Study) -> None:
     """Write the whole tree under ``study.root``."""
     counts = study.counts(LIMITS)
+    if study.settings.rate % 10:
+        where = "settings of the cc2017 phantom, rate"
+        raise InputError.about(
+            where, expected="a multiple of 10, as shots last tenths of a second", found=f"{study.settings.rate}"
+        )
     names = [f"{kind}{k}" for kind, key in KINDS for k in range(1, counts[f"{key}_segments"] + 1)]
     films = {name: film(study.scene_rng(film_number(name))) for name in names}
     root = study.root / FOLDER

@@ -30,6 +30,14 @@ LEAD_IN_SECONDS, SLOT_SECONDS, SLOTS = 12.0, 4.0, 70  # 60 of 70 slots hold a cl
 SECONDS, FPS = 2.0, 30
 RIDGE_ALPHA, DRIFT_ORDER = 0.1, 2
 SPORTS = 0.7  # share of classes that count as sport in the subject's task
+COLUMNS = {
+    "onset": {"Units": "s", "Description": "from the end of a lead-in of 12 s"},
+    "duration": {"Units": "s"},
+    "trial_type": {"Description": "class, 1 to 180 in ASCII order of the names"},
+    "response": {"Levels": {"1": "sport", "-1": "not sport"}},
+    "response_time": {"Units": "s"},
+    "stim_file": {"Description": "clip, relative to stimuli/"},
+}
 LETTERS = np.array(list("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"))
 
 
@@ -55,6 +63,7 @@ def write(study: Study) -> None:
     subjects = study.settings.subjects
     write_bids_top(study.root, name="Human Action Dataset", subjects=subjects, version="1.1.1")
     write_json(study.root / "task-action_bold.json", _sidecar())
+    write_json(study.root / "task-action_events.json", COLUMNS)
     stimuli, features = [], []
     for subject in subjects:
         runs = [run for cycle in range(cycles) for run in _cycle(study, subject, cycle)]
