@@ -141,7 +141,7 @@ def _texture(seen: _Seen) -> np.ndarray:
     power = np.abs(np.fft.fft2(brightness * window[:, None] * window[None, :])) ** 2
     k = _FREQUENCIES
     low = np.concatenate([power[: k + 1, : k + 1], power[-k:, : k + 1]])
-    return np.append(np.log(low / low.sum() + 1e-4).ravel(), skewness)
+    return np.append(np.log(low / max(low.sum(), 1e-9) + 1e-4).ravel(), skewness)
 
 
 @lru_cache(maxsize=1)

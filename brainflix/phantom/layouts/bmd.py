@@ -255,11 +255,16 @@ def _sessions(
 
 
 def _normalized(betas: np.ndarray, train: int) -> np.ndarray:
-    """z-score (91,282, trials) by the first ``train`` trials, as (trials, 91,282); 0 / 0 is NaN as released."""
+    """z-score (91,282, trials) in place by the first ``train`` trials, as (trials, 91,282).
+
+    A vertex without signal becomes 0 / 0 = NaN, as in the released files.
+    """
     mean = betas[:, :train].mean(axis=1, keepdims=True)
     scale = betas[:, :train].std(axis=1, ddof=1, keepdims=True)
+    betas -= mean
     with np.errstate(invalid="ignore"):
-        return np.ascontiguousarray(((betas - mean) / scale).T)
+        betas /= scale
+    return np.ascontiguousarray(betas.T)
 
 
 def _write_noise_ceilings(study: Study, subject: str, split: str, betas: np.ndarray) -> None:
