@@ -1,7 +1,8 @@
 """A small CLIP that matches clips of the simulated world with captions: its text tower gives alignment its targets.
 
-Heads read the attributes from caption embeddings too. Without them the text tower drops what the vision
-tower cannot see yet, motion above all, and neither ever learns it.
+Heads read the attributes from caption embeddings too: without them the text tower drops what the vision
+tower cannot see, which is motion (the shipped vision tower tells it from single frames no better than
+chance, and nothing in the pipeline uses that tower).
 """
 
 from __future__ import annotations
