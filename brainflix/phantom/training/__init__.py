@@ -17,6 +17,7 @@ from brainflix.errors import InputError
 TRAINERS = {
     "captioner": "brainflix.phantom.training.captioner",
     "clip": "brainflix.phantom.training.clip",
+    "generator": "brainflix.phantom.training.generator",
 }
 
 
