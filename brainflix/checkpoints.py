@@ -63,9 +63,7 @@ class Checkpoints:
         try:
             state = torch.load(self.path, map_location="cpu", weights_only=True)
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
-            raise InputError.about(
-                self.path, expected="a checkpoint (or none: delete it)", found=str(error)
-            ) from error
+            raise InputError.about(self.path, expected="a checkpoint (or none: delete it)", found=str(error)) from error
         changed = differences(json.loads(state["identity"]), self.identity)
         if changed:
             found = f"one of another ({'; '.join(changed)}); undo the change to continue, or delete it to start anew"

@@ -52,12 +52,7 @@ class Cohort:
     @property
     def sources(self) -> list[list[str]]:
         """[dataset, subject] of every file that has rows here, in order; JSON-able."""
-        return (
-            self.rows[["dataset", "subject"]]
-            .drop_duplicates()
-            .sort_values(["dataset", "subject"])
-            .values.tolist()
-        )
+        return self.rows[["dataset", "subject"]].drop_duplicates().sort_values(["dataset", "subject"]).values.tolist()
 
     def where(self, mask: np.ndarray) -> Cohort:
         """The rows where ``mask`` (n,) is true."""
@@ -85,9 +80,7 @@ class Cohort:
     def _complain(self, row: int) -> None:
         found = self.rows.iloc[row]
         where = f"row {found['position']} (stimulus {found['stimulus']!r})"
-        raise InputError.about(
-            self.paths[found["part"]], expected="finite values", found=f"NaN or infinity in {where}"
-        )
+        raise InputError.about(self.paths[found["part"]], expected="finite values", found=f"NaN or infinity in {where}")
 
     def fingerprint(self) -> str:
         """Tells these rows from others: a hash of their names and of the values of some of them."""
@@ -153,14 +146,10 @@ def match(cohort: Cohort, targets: Cohort) -> np.ndarray:
     keys = pd.MultiIndex.from_frame(targets.rows[["dataset", "stimulus"]])
     listed = ", ".join(map(str, targets.paths))
     if keys.has_duplicates:
-        raise InputError.about(
-            listed, expected="one target a stimulus", found=f"two of {keys[keys.duplicated()][0]}"
-        )
+        raise InputError.about(listed, expected="one target a stimulus", found=f"two of {keys[keys.duplicated()][0]}")
     found = keys.get_indexer(pd.MultiIndex.from_frame(cohort.rows[["dataset", "stimulus"]]))
     if (found < 0).any():
         row = cohort.rows.iloc[int(np.argmin(found))]
-        expected = (
-            f"a target of split {row['split']!r} for stimulus {row['stimulus']!r} of {row['dataset']!r}"
-        )
+        expected = f"a target of split {row['split']!r} for stimulus {row['stimulus']!r} of {row['dataset']!r}"
         raise InputError.about(listed, expected=expected, found="none")
     return found

@@ -54,9 +54,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         if self.batch % self.accumulate:
-            raise InputError(
-                f"settings: batch {self.batch} cannot be split into {self.accumulate} equal parts"
-            )
+            raise InputError(f"settings: batch {self.batch} cannot be split into {self.accumulate} equal parts")
 
 
 class Store(Protocol):

@@ -35,9 +35,7 @@ class Problem:
         self.y = self.x @ mix
         with torch.random.fork_rng():
             torch.manual_seed(1)
-            self.model = torch.nn.Sequential(
-                torch.nn.Linear(5, 16), torch.nn.Dropout(0.3), torch.nn.Linear(16, 3)
-            )
+            self.model = torch.nn.Sequential(torch.nn.Linear(5, 16), torch.nn.Dropout(0.3), torch.nn.Linear(16, 3))
         self.seen: list[np.ndarray] = []
         self.broken_at = math.inf
 

@@ -39,9 +39,7 @@ class ContrastiveSettings:
     centre_targets: bool
 
 
-def contrastive_loss(
-    brain: Tensor, captions: Tensor, stimuli: Tensor, settings: ContrastiveSettings
-) -> Tensor:
+def contrastive_loss(brain: Tensor, captions: Tensor, stimuli: Tensor, settings: ContrastiveSettings) -> Tensor:
     """Mean cross-entropy of choosing the right caption; a scalar, in nats.
 
     Args:

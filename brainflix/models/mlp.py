@@ -187,9 +187,7 @@ class Mlp:
         affine = Affine(**{"basis": None, **arrays})
         model = cls.untrained(settings, affine, seed=0)
         weights = {
-            k.removeprefix("network."): torch.as_tensor(v)
-            for k, v in tensors.items()
-            if k.startswith("network.")
+            k.removeprefix("network."): torch.as_tensor(v) for k, v in tensors.items() if k.startswith("network.")
         }
         model.network.load_state_dict(weights)
         return model

@@ -123,9 +123,7 @@ def stimulus_folds(dataset: Sequence[str], folds: int) -> np.ndarray:
     return result
 
 
-def _decompose(
-    x: np.ndarray, offset: np.ndarray, scale: np.ndarray
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _decompose(x: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """U (n, r), s (r,), V (p, r) of the standardised features, in float64 block by block."""
     n, p = x.shape
     tall = n > p

@@ -107,9 +107,7 @@ def _with_projector(encoder: Encoder, width: int, seed: int) -> torch.nn.ModuleD
     return torch.nn.ModuleDict({"encoder": encoder, "projector": projector})
 
 
-def _loss(
-    model: torch.nn.ModuleDict, cohort: Cohort, captions: Cohort, settings: ContrastiveSettings, device
-):
+def _loss(model: torch.nn.ModuleDict, cohort: Cohort, captions: Cohort, settings: ContrastiveSettings, device):
     import torch
 
     from brainflix.models.losses import contrastive_loss

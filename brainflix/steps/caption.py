@@ -96,9 +96,7 @@ def _complete(captions: pd.DataFrame, stimuli: list[str], where: Path) -> pd.Dat
     return captions[COLUMNS]
 
 
-def _described(
-    stimuli: pd.DataFrame, captioner: str, settings: CaptionSettings, threads: int
-) -> pd.DataFrame:
+def _described(stimuli: pd.DataFrame, captioner: str, settings: CaptionSettings, threads: int) -> pd.DataFrame:
     from brainflix import training  # imports torch, which human captions do without
 
     training.use_threads(threads)

@@ -28,9 +28,7 @@ def predict(*, regressor: Path, features: list[Path], out: list[Path], threads: 
     tensors, header = artifacts.load_weights(regressor, kind="regressor")
     model = load_regressor(tensors, header)
     for source, destination in zip(features, out, strict=True):
-        cohort = read_cohort(
-            [source], kind=("embeddings", "responses"), splits=("test",), agree=("space", "encoder")
-        )
+        cohort = read_cohort([source], kind=("embeddings", "responses"), splits=("test",), agree=("space", "encoder"))
         _refuse_strangers(source, cohort, header)
         with threadpool_limits(threads):
             _write(model, header, source, cohort, destination)
@@ -40,9 +38,7 @@ def _refuse_strangers(source: Path, cohort: Cohort, header: dict) -> None:
     artifacts.common_about([header, cohort.about])
     for key in ("space", "encoder"):
         if cohort.about[key] != header["features"][key]:
-            raise InputError.about(
-                source, expected=f"features of the regressor's {key}", found="those of another"
-            )
+            raise InputError.about(source, expected=f"features of the regressor's {key}", found="those of another")
 
 
 def _write(model: Regressor, header: dict, source: Path, cohort: Cohort, destination: Path) -> None:

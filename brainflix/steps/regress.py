@@ -105,9 +105,7 @@ def regress(
 
 
 def _read(features: list[Path], targets: list[Path]) -> _Problem:
-    rows = read_cohort(
-        features, kind=("embeddings", "responses"), splits=("train",), agree=("space", "encoder")
-    )
+    rows = read_cohort(features, kind=("embeddings", "responses"), splits=("train",), agree=("space", "encoder"))
     known = read_cohort(targets, kind="targets", splits=("train",), agree=("model", "revision"))
     wanted = match(rows, known)
     seen, stimulus = np.unique(wanted, return_inverse=True)

@@ -87,9 +87,7 @@ def test_all_patches_visible_gives_the_mask_free_tokens_in_their_order():
     order = torch.tensor([[3, 1, 7, 0, 2, 6, 5, 4]]).expand(2, -1)
     shuffled = model.encoder(x, order)
     straight = model.encoder(x)
-    torch.testing.assert_close(
-        shuffled[:, 1:], straight[:, 1:].gather(1, order[:, :, None].expand(-1, -1, 16))
-    )
+    torch.testing.assert_close(shuffled[:, 1:], straight[:, 1:].gather(1, order[:, :, None].expand(-1, -1, 16)))
 
 
 def test_a_plain_masked_autoencoder_written_out_gives_the_same_loss():

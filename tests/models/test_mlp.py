@@ -34,9 +34,7 @@ def small(components: int | None, dropout: float = 0.0) -> tuple[Mlp, np.ndarray
     rng = np.random.default_rng(0)
     x = rng.standard_normal((12, 6)).astype(np.float32) * 4 + 2
     y = (rng.standard_normal((12, 3)) @ rng.standard_normal((3, 40)) * 7 + 5).astype(np.float32)
-    settings = MlpSettings(
-        hidden=16, blocks=2, dropout=dropout, target_components=components, training=TRAINING
-    )
+    settings = MlpSettings(hidden=16, blocks=2, dropout=dropout, target_components=components, training=TRAINING)
     return Mlp.untrained(settings, fit_affine(x, y, components), seed=3), x, y
 
 

@@ -69,11 +69,7 @@ class Study:
     def write_responses(self, dataset: str, subject: str, change=lambda values, rows: values) -> Path:
         rng = np.random.default_rng([len(dataset), int(subject)])
         rows = self.stimuli(dataset).loc[np.repeat(np.arange(24), 2)].reset_index(drop=True)
-        rows = (
-            rows.assign(repeat=np.tile([1, 2], 24), run="1")
-            .sample(frac=1, random_state=1)
-            .reset_index(drop=True)
-        )
+        rows = rows.assign(repeat=np.tile([1, 2], 24), run="1").sample(frac=1, random_state=1).reset_index(drop=True)
         clean = np.stack([self.facts[s] @ self.mixing[VERTICES] for s in rows["stimulus"]])
         values = change((clean + rng.standard_normal(clean.shape)).astype(np.float32), rows)
         about = {
@@ -232,9 +228,7 @@ def test_ridge_from_responses_decodes_targets_and_averages_repeats(study):
     values = np.stack([means[names == s].mean(axis=0) for s in rows["stimulus"]])
     artifacts.write(study.path("m.h5"), Samples("responses", values, rows, ("vertex",), "z", averaged.about))
     predict(regressor=regressor, features=[study.path("m.h5")], out=[study.path("q.h5")], threads=1)
-    np.testing.assert_allclose(
-        artifacts.read(study.path("q.h5"), kind="predictions").values, made.values, atol=1e-4
-    )
+    np.testing.assert_allclose(artifacts.read(study.path("q.h5"), kind="predictions").values, made.values, atol=1e-4)
 
 
 def test_an_mlp_decodes_targets_from_responses(study):
@@ -257,9 +251,7 @@ def test_random_responses_are_noise_with_the_rows_of_the_test_responses(study):
     for seed in (1, 2):
         gaussian(responses=study.responses[0], seed=seed, out=study.path(f"g{seed}.h5"))
     gaussian(responses=study.responses[1], seed=1, out=study.path("h.h5"))
-    made, other, stranger = (
-        artifacts.read(study.path(f), kind="responses") for f in ("g1.h5", "g2.h5", "h.h5")
-    )
+    made, other, stranger = (artifacts.read(study.path(f), kind="responses") for f in ("g1.h5", "g2.h5", "h.h5"))
     real = artifacts.read(study.responses[0], kind="responses")
     assert made.rows["stimulus"].tolist() == real.rows["stimulus"][real.rows["split"] == "test"].tolist()
     assert made.values.mean() == pytest.approx(0, abs=0.1)
@@ -317,9 +309,7 @@ def test_nan_in_a_response_is_named(study):
 def test_a_training_stimulus_without_target_is_named(study):
     whole = artifacts.read(study.path("cc", "z.h5"), kind="targets")
     artifacts.write(study.path("cc", "z.h5"), whole.where(whole.rows["stimulus"] != "cc-03"))
-    with pytest.raises(
-        InputError, match=r"cc/z.h5: expected a target of split 'train' for stimulus 'cc-03' of 'cc'"
-    ):
+    with pytest.raises(InputError, match=r"cc/z.h5: expected a target of split 'train' for stimulus 'cc-03' of 'cc'"):
         run_regress(study, study.path("z.safetensors"))
 
 
@@ -350,17 +340,13 @@ def test_features_of_another_encoder_are_refused(study):
 def test_responses_on_other_vertices_are_refused(study):
     encoder = run_pretrain(study, study.path("e.safetensors"))
     other = artifacts.read(study.responses[0], kind="responses")
-    other = Samples(
-        "responses", other.values, other.rows, other.axes, "z", {**other.about, "space": "glasser41-xyz"}
-    )
+    other = Samples("responses", other.values, other.rows, other.axes, "z", {**other.about, "space": "glasser41-xyz"})
     artifacts.write(study.responses[0], other)
     with pytest.raises(InputError, match="space"):
         embed(encoder=encoder, responses=study.responses[:1], out=[study.path("x.h5")], threads=1)
 
 
-@pytest.mark.parametrize(
-    "settings", [{"penalties": [1.0]}, {**RIDGE, "fold": 3}, {"penalties": "x", "folds": 2}]
-)
+@pytest.mark.parametrize("settings", [{"penalties": [1.0]}, {**RIDGE, "fold": 3}, {"penalties": "x", "folds": 2}])
 def test_settings_with_missing_unknown_or_wrong_keys_are_refused(study, settings):
     with pytest.raises(InputError, match="settings"):
         run_regress(study, study.path("z.safetensors"), settings=json.loads(json.dumps(settings)))

@@ -29,7 +29,16 @@ def commands():
 def clone(tmp_path_factory):
     """A folder that looks like a fresh clone in which every download is in place (empty files)."""
     folder = tmp_path_factory.mktemp("clone")
-    for name in ("Snakefile", "Makefile", "workflow", "config", "profiles", "slurm", "pyproject.toml", "constraints.txt"):
+    for name in (
+        "Snakefile",
+        "Makefile",
+        "workflow",
+        "config",
+        "profiles",
+        "slurm",
+        "pyproject.toml",
+        "constraints.txt",
+    ):
         (folder / name).symlink_to(ROOT / name)
     config = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
     for entry in config["datasets"].values():

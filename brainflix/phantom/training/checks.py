@@ -1,4 +1,4 @@
-"""How good the captioner and CLIP of the demo are, on validation scenes that training never drew.
+"""How good the backbones of the demo are, on validation scenes that training never drew.
 
 Loads them as any pretrained model is loaded. Chance is one in six (kind, colour, background) or one in
 five (motion).
@@ -11,7 +11,8 @@ from itertools import product
 import numpy as np
 
 from brainflix import frozen
-from brainflix.frozen.protocols import DecodingSettings
+from brainflix.frozen.protocols import DecodingSettings, GenerationSettings
+from brainflix.phantom.attributes import read_videos
 from brainflix.phantom.captions import caption, read_attributes
 from brainflix.phantom.training import scenes
 from brainflix.phantom.training.heads import ATTRIBUTES
@@ -57,6 +58,31 @@ def retrieval_accuracies(name: str, *, clips: int, seed: int) -> tuple[Accuracie
         best = (query @ plain.T).argmax(axis=1)
         accuracies.append(_accuracies(made, [gallery[i] for i in best]))
     return accuracies[0], accuracies[1]
+
+
+def generation_accuracies(
+    name: str, *, generation: GenerationSettings, clips: int, seed: int
+) -> tuple[Accuracies, Accuracies, float]:
+    """How good videos made from the true latent and the true caption are.
+
+    Returns:
+        how often the attributes read from the generated videos, and from the true ones (what the reading is
+        worth), are right; and the autoencoder's round trip: mean peak signal-to-noise ratio over clips, dB.
+    """
+    made, frames, texts, _ = scenes.clips(
+        range(clips), frames=FRAMES, pixels=PIXELS, seed=seed, stream=scenes.VALIDATION
+    )
+    model = frozen.generator(name, precision="float32")
+    z = model.encode(frames, seeds=None)
+    error = (model.decode(z).astype(float) - frames) ** 2
+    psnr = float(np.mean(10 * np.log10(255**2 / error.mean(axis=(1, 2, 3, 4)))))
+    videos = model.generate(
+        states=model.text_states(texts),
+        latents=z,
+        seeds=frozen.clip_seeds(seed, [str(i) for i in range(clips)]),
+        settings=generation,
+    )
+    return _accuracies(made, read_videos(videos)), _accuracies(made, read_videos(frames)), psnr
 
 
 def _scene(scene: Scene, attributes: dict[str, str]) -> Scene:
