@@ -80,7 +80,9 @@ def options(wildcards):
     """--subjects of a dataset, all or one shard, and its --options."""
     entry = config["datasets"][wildcards.dataset]
     stem = getattr(wildcards, "stem", None)
-    subjects = names.shards(config, wildcards.dataset)[stem] if stem else entry["subjects"]
+    subjects = (
+        names.shards(config, wildcards.dataset)[stem] if stem else entry["subjects"]
+    )
     return f"--subjects {shlex.join(subjects)} --options {shlex.quote(json.dumps(entry['options']))}"
 
 

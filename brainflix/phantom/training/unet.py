@@ -70,7 +70,8 @@ class Denoiser(nn.Module):
             step: seeds noise, steps of the schedule and left-out captions.
         """
         rng = np.random.default_rng([self.seed, 5, step])
-        kept = [c if keep else "" for c, keep in zip(captions, rng.random(len(z)) >= self.settings.without_caption)]
+        left_out = rng.random(len(z)) < self.settings.without_caption
+        kept = ["" if left else caption for caption, left in zip(captions, left_out, strict=True)]
         low, high = self.settings.highest_noise, len(self.alphas)
         below = rng.random(len(z)) < self.settings.share_below
         t = torch.from_numpy(np.where(below, rng.integers(low, size=len(z)), rng.integers(low, high, size=len(z))))
