@@ -35,7 +35,8 @@ class TrainingSettings:
         epochs: passes over the rows; rows that do not fill a last batch are left out of a pass.
         batch: rows per optimiser step.
         accumulate: equal parts a batch is computed in, to fit memory.
-        learning_rate: peak; rises linearly over ``warmup_epochs``, then falls as half a cosine to 0.
+        learning_rate: peak; rises linearly over the warm-up, then falls as half a cosine to 0.
+        warmup_epochs: length of the warm-up.
         weight_decay: of AdamW, on matrices only.
         betas: of AdamW.
         clip_norm: largest norm of the gradient; None does not clip.

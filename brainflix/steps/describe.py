@@ -18,7 +18,11 @@ _CLIPS_AT_ONCE = 64
 
 @dataclass(frozen=True)
 class DescribeSettings(DecodingSettings):
-    """How a caption is decoded, and ``precision``, the arithmetic of the captioner (halves need a GPU)."""
+    """How a caption is decoded.
+
+    Attributes:
+        precision: arithmetic of the captioner; the halves need a GPU.
+    """
 
     precision: Precision
 
