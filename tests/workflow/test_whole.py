@@ -90,7 +90,13 @@ class Interrupted:
         self.log = folder / f"interrupted-{time.monotonic_ns()}.log"
         with self.log.open("w") as out:
             self.process = subprocess.Popen(
-                command(*TARGETS), cwd=folder, stdout=out, stderr=subprocess.STDOUT, start_new_session=True
+                command(*TARGETS),
+                cwd=folder,
+                stdout=out,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                # A shell may have started these tests in the background, with Ctrl-C ignored.
+                preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
             )
         while self.process.poll() is None and self.log.read_text().count("Finished jobid") < jobs:
             time.sleep(0.2)
