@@ -47,6 +47,21 @@ def is_simulated(root: Path) -> bool:
     return (Path(root) / SIMULATED_MARK).exists()
 
 
+def check_options(entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """Refuse options that an adapter does not know or understand, before anything is read.
+
+    Args:
+        entries: {name: {"adapter": ..., "options": ...}}, as under ``datasets`` in the config.
+
+    Raises:
+        InputError: names the dataset, the option and what was expected.
+    """
+    from brainflix.datasets.base import parse_options
+
+    for name, entry in entries.items():
+        parse_options(adapter(entry["adapter"]).Options, entry["options"], dataset=name)
+
+
 def what_is_missing(name: str, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> str | None:
     """One sentence on the raw files that are not there and how to get them, or None if all are.
 

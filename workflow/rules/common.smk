@@ -15,6 +15,7 @@ if workflow.is_main_process:
 try:
     names.validate(config, Path(workflow.source_path("../schemas/config.schema.yaml")))
     names.check(config)
+    datasets.check_options(config["datasets"])
 except InputError as error:
     raise WorkflowError(str(error))
 
