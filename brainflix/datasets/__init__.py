@@ -21,6 +21,7 @@ from types import ModuleType
 from typing import Any
 
 from brainflix.errors import InputError
+from brainflix.settings import build
 
 ADAPTERS = {
     "bmd": "brainflix.datasets.bmd",
@@ -56,10 +57,8 @@ def check_options(entries: Mapping[str, Mapping[str, Any]]) -> None:
     Raises:
         InputError: names the dataset, the option and what was expected.
     """
-    from brainflix.datasets.base import parse_options
-
     for name, entry in entries.items():
-        parse_options(adapter(entry["adapter"]).Options, entry["options"], dataset=name)
+        build(adapter(entry["adapter"]).Options, entry["options"], where=f"datasets.{name}.options")
 
 
 def what_is_missing(name: str, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> str | None:
