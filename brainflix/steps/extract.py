@@ -4,7 +4,8 @@
 - ``blip``: b, the captioner's vision states averaged over frames, (token, width);
 - ``text-states``: c, what the generator's cross-attention reads, averaged over a clip's captions, (token, width);
 - ``text-embedding``: e, CLIP's pooled text embedding, normalised per caption, then averaged, (width);
-- ``classes``: log-probabilities of a classifier, frame by frame, (frame, class).
+- ``classes``: log-probabilities of a classifier, frame by frame, (frame, class); of test stimuli only, as
+  nothing learns from them.
 """
 
 from __future__ import annotations
@@ -37,12 +38,14 @@ class _Target:
     Attributes:
         batches: (backbone, settings, stimuli) to arrays (clip, *shape), in the order of stimuli; for
             texts the table has a column ``captions``, a list of sentences each.
+        splits: of which stimuli.
     """
 
     settings: type
     axes: tuple[str, ...]
     unit: str
     batches: Callable[[str, Any, Rows], Iterator[np.ndarray]]
+    splits: tuple[str, ...] = ("train", "test")
 
 
 def extract(
@@ -58,7 +61,7 @@ def extract(
     threads: int,
     out: Path,
 ) -> None:
-    """Compute a target for every stimulus.
+    """Compute a target for every stimulus (``classes``: every test stimulus).
 
     Args:
         name: what the config calls the dataset; written into the file.
@@ -78,8 +81,9 @@ def extract(
     target = TARGETS[target_kind]
     chosen = build(target.settings, settings, where="settings")
     table = artifacts.read_table(stimuli, columns=STIMULI_COLUMNS)
+    table = table[table["split"].isin(target.splits)]
     if table.empty:
-        raise InputError.about(stimuli, expected="stimuli", found="an empty table")
+        raise InputError.about(stimuli, expected=f"stimuli of split {' or '.join(target.splits)}", found="none")
     if target.settings is TextSettings:
         table = table.assign(captions=_captions(captions, list(table["stimulus"])))
     about = {
@@ -184,5 +188,5 @@ TARGETS = {
     "blip": _Target(BlipSettings, ("token", "width"), "hidden state", _image_embeddings),
     "text-states": _Target(TextSettings, ("token", "width"), "hidden state", _text_states),
     "text-embedding": _Target(TextSettings, ("width",), "mean of unit vectors", _text_embeddings),
-    "classes": _Target(ClassSettings, ("frame", "class"), "log-probability", _classes),
+    "classes": _Target(ClassSettings, ("frame", "class"), "log-probability", _classes, ("test",)),
 }
