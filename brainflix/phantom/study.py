@@ -81,12 +81,17 @@ class PhantomSettings:
 
 @dataclass(frozen=True)
 class Study:
-    """One dataset being written under ``root``."""
+    """One dataset being written under ``root``.
+
+    Attributes:
+        quirks: what of the dataset's rarer forms to write; each layout says which in its ``QUIRKS``.
+    """
 
     dataset: str
     root: Path
     settings: PhantomSettings
     seed: int
+    quirks: frozenset[str] = frozenset()
 
     def counts(self, limits: Mapping[str, int]) -> dict[str, int]:
         """The counts in the settings, checked.
@@ -209,7 +214,8 @@ class Study:
 
     def write_label(self) -> None:
         """Say that the tree is whole and simulated: ``phantom.json``, the last file to be written."""
-        label = self.about(settings=asdict(self.settings), version=__version__)
+        quirks = {"quirks": sorted(self.quirks)} if self.quirks else {}
+        label = self.about(settings=asdict(self.settings), version=__version__, **quirks)
         write_json(self.root / "phantom.json", label)
 
 

@@ -6,12 +6,21 @@ from pathlib import Path
 
 from threadpoolctl import threadpool_limits
 
+from brainflix.errors import InputError
+from brainflix.phantom.layouts import quirks as known_quirks
 from brainflix.phantom.layouts import writer
 from brainflix.phantom.study import PhantomSettings, Study
 from brainflix.settings import Settings
 
 
-def synthesize(*, dataset: str, root: Path, settings: Settings[PhantomSettings], seed: int) -> None:
+def synthesize(
+    *,
+    dataset: str,
+    root: Path,
+    settings: Settings[PhantomSettings],
+    seed: int,
+    quirks: list[str] | None = None,
+) -> None:
     """Write a simulated dataset under ``root``, laid out like the real one down to names, shapes and types.
 
     Everything is labelled simulated: ``root/phantom.json`` (written last: where it lies, the tree is whole),
@@ -23,12 +32,17 @@ def synthesize(*, dataset: str, root: Path, settings: Settings[PhantomSettings],
         root: folder of the dataset, as the config gives it.
         settings: how much of it to write, and how the simulated brain works.
         seed: of everything random; datasets of one study share it, and with it the subjects' common brain.
+        quirks: rarer forms of the layout to write, see QUIRKS in brainflix/phantom/layouts; none change
+            any value that is written without them, unless their text says so.
 
     Raises:
         InputError: no such dataset, or settings that do not fit it.
     """
-    study = Study(dataset=dataset, root=Path(root), settings=settings, seed=seed)
-    write = writer(dataset)
+    study = Study(dataset=dataset, root=Path(root), settings=settings, seed=seed, quirks=frozenset(quirks or ()))
+    write, known = writer(dataset), known_quirks(dataset)
+    for quirk in sorted(study.quirks - set(known)):
+        expected = f"one of {', '.join(known)}" if known else "none"
+        raise InputError.about(f"quirks of the {dataset} phantom", expected=expected, found=quirk)
     (study.root / "phantom.json").unlink(missing_ok=True)
     # One thread: sums of matrix products depend on the number of threads.
     with threadpool_limits(limits=1):

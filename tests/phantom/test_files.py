@@ -133,3 +133,9 @@ def test_settings_that_do_not_fit_are_refused_in_a_sentence(tmp_path, dataset, c
     known = dataset if dataset != "eeg" else "hcp"
     with pytest.raises(InputError, match=complaint):
         synthesize(dataset=dataset, root=tmp_path, settings=phantom_settings(known, **changes), seed=0)
+
+
+def test_an_unknown_quirk_is_refused_in_a_sentence(tmp_path):
+    with pytest.raises(InputError, match="quirks of the bmd phantom: expected one of .*, found odd"):
+        synthesize(dataset="bmd", root=tmp_path, settings=phantom_settings("bmd"), seed=0, quirks=["odd"])
+    assert not list(tmp_path.iterdir())

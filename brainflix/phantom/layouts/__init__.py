@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib import import_module
+from types import ModuleType
 
 from brainflix.errors import InputError
 from brainflix.phantom.study import DATASETS, Study
@@ -15,6 +16,15 @@ def writer(dataset: str) -> Callable[[Study], None]:
     Raises:
         InputError: no dataset of that name.
     """
+    return _layout(dataset).write
+
+
+def quirks(dataset: str) -> Mapping[str, str]:
+    """Rarer forms of a dataset that can be written on demand: name -> what it is."""
+    return getattr(_layout(dataset), "QUIRKS", {})
+
+
+def _layout(dataset: str) -> ModuleType:
     if dataset not in DATASETS:
         raise InputError.about("dataset", expected=f"one of {', '.join(DATASETS)}", found=dataset)
-    return import_module(f"{__name__}.{dataset}").write
+    return import_module(f"{__name__}.{dataset}")

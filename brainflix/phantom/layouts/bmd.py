@@ -8,63 +8,33 @@ from __future__ import annotations
 import pickle
 from collections.abc import Iterator
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 from brainflix.artifacts import replacing
-from brainflix.atlas import CORTEX, GRAYORDINATES
+from brainflix.atlas import CORTEX, GRAYORDINATES, vertices
 from brainflix.errors import InputError
 from brainflix.phantom import brain
-from brainflix.phantom.captions import PARAPHRASES, caption
-from brainflix.phantom.clips import write_clip
+from brainflix.phantom.layouts.bmd_stimuli import clip_of, write_stimuli
 from brainflix.phantom.pickles import mapped_pickle
 from brainflix.phantom.signals import noise, noise_ceiling
 from brainflix.phantom.study import Study, write_bids_top, write_json, write_text
-from brainflix.phantom.world import Scene
 
 LIMITS = {"train_clips": 1000, "train_repeats": 3, "test_clips": 102, "test_repeats": 10}
+QUIRKS = {
+    "mp4-h264": "clips in derivatives/stimuli_metadata/mp4_h264, as in version 1.0.0",
+    "flat-clips": "clips side by side in stimuli/",
+    "frame-folders": "a folder of pictures per clip, numbered from 1 without zeros, in stimuli/frames",
+    "flat-annotations": "answers on objects in one list, as in older copies",
+    "infinite-betas": "vertices that are constant over train trials only: test trials are infinite",
+    "group41": "the authors' dict of the 41 areas beside the organised betas",
+}
 FIRST_NUMBER = {"train": 1, "test": 1001}
 RUNS = {"train": 10, "test": 3}  # of each session
 SESSIONS = (2, 3, 4, 5)  # session 1 held localizers and rest
 TRIALS_PER_ODDBALL = 3
 SECONDS, TRIAL_SECONDS, REPETITION_TIME = 3.0, 4.002, 1.75
-# Frame rate -> {frames: how many of the 1,102 clips have them}.
-FRAMES = {
-    15: {45: 27, 46: 3},
-    20: {59: 1, 60: 10},
-    24: {72: 122, 73: 23, 74: 1},
-    25: {75: 64, 76: 20},
-    30: {87: 1, 89: 7, 90: 632, 91: 186, 92: 5},
-}
-FIELDS = {
-    "bmd_matrixfilename": "row of the clip in the beta matrices",
-    "MiT_url": "source of the clip",
-    "MiT_filename": "class folder and file name in Moments in Time",
-    "set": "train or test",
-    "objects": "answers of annotators",
-    "scenes": "answers of annotators",
-    "actions": "answers of annotators",
-    "text_descriptions": "five sentences",
-    "spoken_transcription": "one per annotator",
-    "memorability_score": "probability of being recognised, 0 to 1",
-    "memorability_decay": "change of that per position",
-    "THINGS_uniqueID": "concepts of THINGS",
-    "PLACES365_classID": "classes of Places365",
-    "MiT_classID": "classes of Moments in Time",
-}
-
-
-@dataclass(frozen=True)
-class Clip:
-    """One stimulus; ``number`` is the four-digit name."""
-
-    number: int
-    split: str
-    scene: Scene
-    fps: int
-    frames: int
 
 
 def write(study: Study) -> None:
@@ -77,13 +47,14 @@ def write(study: Study) -> None:
             found=f"{counts['train_clips']} clips x {counts['train_repeats']}",
         )
     clips = {
-        split: [_clip(study, split, FIRST_NUMBER[split] + i) for i in range(counts[f"{split}_clips"])] for split in RUNS
+        split: [clip_of(study, split, FIRST_NUMBER[split] + i) for i in range(counts[f"{split}_clips"])]
+        for split in RUNS
     }
     everything = clips["train"] + clips["test"]
     subjects = study.settings.subjects
     write_bids_top(study.root, name="BOLD Moments Dataset", subjects=subjects, version="1.0.4")
     _write_tasks(study)
-    _write_stimuli(study, everything)
+    write_stimuli(study, everything)
     features = {s: study.features.of_clips([c.scene for c in clips[s]], SECONDS) for s in RUNS}
     study.write_features([f"{c.number:04d}" for c in everything], np.concatenate(list(features.values())))
     for subject in subjects:
@@ -103,46 +74,6 @@ def _write_tasks(study: Study) -> None:
     }
     for split in RUNS:
         write_json(study.root / f"task-{split}_events.json", columns)
-
-
-def _clip(study: Study, split: str, number: int) -> Clip:
-    kinds = [(fps, frames, share) for fps, table in FRAMES.items() for frames, share in table.items()]
-    shares = np.array([share for *_, share in kinds], float)
-    rng = study.scene_rng(number + 5000)  # not the generator of the scene, which is that of `number`
-    fps, frames, _ = kinds[rng.choice(len(kinds), p=shares / shares.sum())]
-    return Clip(number, split, study.scene(number), fps, frames)
-
-
-def _write_stimuli(study: Study, clips: list[Clip]) -> None:
-    s = study.settings
-    for clip in clips:
-        path = study.root / "stimuli" / clip.split / f"{clip.number:04d}.mp4"
-        write_clip(path, clip.scene, frames=clip.frames, fps=clip.fps, pixels=s.pixels, crf=s.crf)
-    metadata = study.root / "derivatives" / "stimuli_metadata"
-    write_json(metadata / "annotations.json", {f"{c.number:04d}": _annotation(study, c) for c in clips})
-    write_json(metadata / "annotations_fieldnames.json", FIELDS)
-
-
-def _annotation(study: Study, clip: Clip) -> dict[str, object]:
-    """Five of the grammar's paraphrases, and answers of four annotators as nested lists."""
-    rng, scene = study.scene_rng(clip.number + 10_000), clip.scene
-    paraphrases = rng.choice(PARAPHRASES, 5, replace=False)
-    return {
-        "bmd_matrixfilename": f"vid_idx{clip.number:04d}",
-        "MiT_url": "",
-        "MiT_filename": f"{scene.motion}/simulated_{clip.number:04d}.mp4",
-        "set": clip.split,
-        "objects": [[scene.kind], [f"{scene.colour} {scene.kind}"], [scene.kind, scene.background], [scene.kind]],
-        "scenes": [[scene.background] for _ in range(4)],
-        "actions": [[scene.motion] for _ in range(4)],
-        "text_descriptions": [caption(scene, paraphrase=int(p)) for p in paraphrases],
-        "spoken_transcription": [caption(scene, paraphrase=int(paraphrases[0]))],
-        "memorability_score": round(float(rng.uniform(0.6, 0.95)), 4),
-        "memorability_decay": round(float(rng.uniform(-0.002, 0.0)), 6),
-        "THINGS_uniqueID": [],
-        "PLACES365_classID": [],
-        "MiT_classID": [],
-    }
 
 
 def _schedule(study: Study, subject: str, counts: dict[str, int]) -> dict[tuple[int, str], np.ndarray]:
@@ -206,8 +137,11 @@ def _write_betas(
             for clip, values in zip(shown, betas, strict=True):
                 arrays[split][clip, repeats[split][clip]] = values
                 repeats[split][clip] += 1
+        ncsnr = {split: noise_ceiling(arrays[split]) for split in RUNS}
         for split in RUNS:
-            _write_noise_ceilings(study, subject, split, arrays[split])
+            _write_noise_ceilings(study, subject, split, ncsnr[split], counts[f"{split}_repeats"])
+        if "group41" in study.quirks:
+            _write_group41(study, subject, arrays, ncsnr)
     signal = {split: (tuning.weights @ features[split].T).std(axis=1) for split in RUNS}
     truth = {f"ncsnr_{split}": ratio * signal[split] for split in RUNS}
     truth |= {"tuning": tuning.weights.astype(np.float16), "dead_vertices": study.dead_vertices(subject)}
@@ -248,7 +182,7 @@ def _sessions(
         betas = noise(study.rng(subject, 2, session), study.modes, len(seen), mode_share=share)
         betas *= noise_scale[:, None]
         betas[:CORTEX] += weights @ seen.T
-        betas[dead] = 0
+        betas[dead, : len(train) if "infinite-betas" in study.quirks else None] = 0
         betas = _normalized(betas, len(train))
         yield "train", train, betas[: len(train)]
         yield "test", test, betas[len(train) :]
@@ -257,21 +191,39 @@ def _sessions(
 def _normalized(betas: np.ndarray, train: int) -> np.ndarray:
     """z-score (91,282, trials) in place by the first ``train`` trials, as (trials, 91,282).
 
-    A vertex without signal becomes 0 / 0 = NaN, as in the released files.
+    A vertex without signal becomes 0 / 0 = NaN, as in the released files, or infinite in test trials that have one.
     """
     mean = betas[:, :train].mean(axis=1, keepdims=True)
     scale = betas[:, :train].std(axis=1, ddof=1, keepdims=True)
     betas -= mean
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):
         betas /= scale
     return np.ascontiguousarray(betas.T)
 
 
-def _write_noise_ceilings(study: Study, subject: str, split: str, betas: np.ndarray) -> None:
+def _write_noise_ceilings(study: Study, subject: str, split: str, ncsnr: np.ndarray, repeats: int) -> None:
     """Two pickles of (ncsnr, noise ceiling in percent), both float64 (91,282,): of one trial and of the mean."""
-    ncsnr = noise_ceiling(betas)
-    for trials in sorted({1, betas.shape[1]}):
-        ceiling = 100 * ncsnr**2 / (ncsnr**2 + 1 / trials)
+    for trials in sorted({1, repeats}):
         name = f"noiseceiling_task-{split}_n-{trials}"
-        with replacing(_prepared(study, subject, name)) as partial, open(partial, "wb") as file:
-            pickle.dump((ncsnr, ceiling), file, protocol=4)
+        _write_pickle(_prepared(study, subject, name), (ncsnr, _percent(ncsnr, trials)))
+
+
+def _write_group41(study: Study, subject: str, arrays: dict[str, np.ndarray], ncsnr: dict[str, np.ndarray]) -> None:
+    """What the authors decoded from: betas of the 41 areas, clips in order of their numbers."""
+    index, content = vertices("glasser41"), {}
+    for split, array in arrays.items():
+        content[f"{split}_data_allvoxel"] = np.stack([clip[:, index] for clip in array])
+        content[f"{split}_noiseceiling_allvoxel"] = _percent(ncsnr[split][index], array.shape[1])
+    content["roi_indices_hcp"] = index
+    folder = study.root / f"sub-{subject}" / "prepared_allvoxel_pkl"
+    _write_pickle(folder / "Group41_betas-GLMsingle_type-typed_z=1.pkl", content)
+
+
+def _percent(ncsnr: np.ndarray, trials: int) -> np.ndarray:
+    """Noise ceiling of the mean of so many trials, in percent of the variance."""
+    return 100 * ncsnr**2 / (ncsnr**2 + 1 / trials)
+
+
+def _write_pickle(path: Path, content: object) -> None:
+    with replacing(path) as partial, open(partial, "wb") as file:
+        pickle.dump(content, file, protocol=4)

@@ -25,6 +25,11 @@ from brainflix.phantom.study import BASELINE, PER_UNIT, Study, write_bids_top, w
 from brainflix.phantom.world import BACKGROUNDS, KINDS, MOTIONS, Scene, sample_scene
 
 LIMITS = {"cycles": 4}
+QUIRKS = {
+    "events-1.0.0": "events without the column `response`, as in version 1.0.0",
+    "second-session": "series of runs of a session ses-action02 that has no raw data, as subject 03 has",
+    "same-video": "by their names, clips of the first class were cut from one video, half a second apart",
+}
 RUNS_PER_CYCLE, TRIALS, VOLUMES, REPETITION_TIME = 3, 60, 156, 2.0
 LEAD_IN_SECONDS, SLOT_SECONDS, SLOTS = 12.0, 4.0, 70  # 60 of 70 slots hold a clip
 SECONDS, FPS = 2.0, 30
@@ -104,6 +109,8 @@ def _trial(study: Study, subject: str, cycle: int, label: int, onset: float, rng
     clip = (study.subject_number(subject) * LIMITS["cycles"] + cycle) * len(CLASSES) + label
     identity = "".join(rng.choice(LETTERS, 11))
     second = round(float(rng.uniform(0, 200)), 1)
+    if "same-video" in study.quirks and label == 0:
+        identity, second = f"same-vid-{subject}", 10 + 0.5 * cycle
     return Trial(
         label=label,
         name=f"v_{CLASSES[label]}_id_{identity}_start_{second}_label_1.mp4",
@@ -129,15 +136,20 @@ def _sidecar() -> dict[str, object]:
 
 
 def _write_events(study: Study, subject: str, number: int, run: list[Trial]) -> None:
-    """Raw events, header of version 1.1.1; run numbers have two digits here and one in the derivatives."""
+    """Raw events; run numbers have two digits here and one in the derivatives."""
     rng = study.rng(subject, 1, number)
-    lines = ["onset\tduration\ttrial_type\tresponse\tresponse_time\tstim_file"]
+    columns = [name for name in COLUMNS if name != "response" or "events-1.0.0" not in study.quirks]
+    lines = ["\t".join(columns)]
     for trial in run:
-        response = 1 if trial.label < SPORTS * len(CLASSES) else -1
-        lines.append(
-            f"{trial.onset}\t{trial.duration}\t{float(trial.label + 1)}\t{response}\t"
-            f"{rng.uniform(0.5, 1.8)}\t{_file_name(trial)}"
-        )
+        values = {
+            "onset": trial.onset,
+            "duration": trial.duration,
+            "trial_type": float(trial.label + 1),
+            "response": 1 if trial.label < SPORTS * len(CLASSES) else -1,
+            "response_time": rng.uniform(0.5, 1.8),
+            "stim_file": _file_name(trial),
+        }
+        lines.append("\t".join(f"{values[name]}" for name in columns))
     folder = study.root / f"sub-{subject}" / "ses-action01" / "func"
     stem = folder / f"sub-{subject}_ses-action01_task-action_run-{number:02d}"
     write_text(Path(f"{stem}_events.tsv"), "\n".join(lines) + "\n")
@@ -170,6 +182,10 @@ def _write_subject(study: Study, subject: str, runs: list[list[Trial]], seen: li
         features = np.concatenate([seen[run] for run in chosen])
         signal = (weights @ (estimator @ design @ features).T).std(axis=1)
         ncsnr.append(signal / (np.sqrt(1 - share) * _noise_gain(study, estimator)))
+    if "second-session" in study.quirks:
+        series = _series(study, subject, len(runs), np.zeros((CORTEX, VOLUMES), np.float32), share)
+        path = folder / "ses-action02_task-action_run-1_Atlas.dtseries.nii"
+        write_series(path, series, repetition_time=REPETITION_TIME)
     truth = {"tuning": tuning.weights.astype(np.float16), "ncsnr": np.mean(ncsnr, axis=0), "reliability": share}
     study.write_truth(subject, truth)
 
