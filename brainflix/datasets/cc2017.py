@@ -33,6 +33,8 @@ from brainflix.datasets.base import (
     splits,
     stimuli_table,
 )
+from brainflix.datasets.headers import Matrix
+from brainflix.datasets.sources import Source
 from brainflix.datasets.standardize import detrend, z_score
 from brainflix.errors import InputError
 from brainflix.settings import build
@@ -52,6 +54,22 @@ FACTS = Facts(
         "stimuli/{seg1-18,test1-5}.mp4 and subject{1,2,3}/fmri/*/cifti/*_Atlas.dtseries.nii"
     ),
 )
+SOURCES = tuple(
+    Source(
+        f"video_fmri_dataset/{folder}/*",
+        f"ftp://purr.purdue.edu/10_4231_{record}.zip",
+        f"public; its page is https://doi.org/10.4231/{record}",
+        size,
+        inner=f"10_4231_{record}/bundle.zip",
+    )
+    for folder, record, size in (
+        ("stimuli", "R71Z42KK", None),
+        ("subject1", "R7X63K3M", 15_297_443_422),
+        ("subject2", "R7NS0S1F", None),
+        ("subject3", "R7J101BV", None),
+    )
+)
+HEADERS = {"_Atlas.dtseries.nii": Matrix(91_282, maps=(245, 246), step_seconds=2.0)}
 
 FOLDER = "video_fmri_dataset"
 CLIP_SECONDS = 2

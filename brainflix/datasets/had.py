@@ -35,6 +35,8 @@ from brainflix.datasets.base import (
     stimuli_table,
 )
 from brainflix.datasets.events import read_events
+from brainflix.datasets.headers import Matrix
+from brainflix.datasets.sources import Source
 from brainflix.settings import build
 
 FACTS = Facts(
@@ -51,6 +53,20 @@ FACTS = Facts(
         "sub-XX/results/ses-action01_task-action_cycle-*_{beta.dscalar.nii,label.txt} of OpenNeuro ds004488"
     ),
 )
+OPENNEURO = "s3://openneuro.org/ds004488"
+SOURCES = (
+    Source("*/func/*_events.tsv", OPENNEURO, "public"),
+    Source("derivatives/ciftify/*_beta.dscalar.nii", OPENNEURO, "public", 43_130_000),
+    Source("derivatives/ciftify/*_label.txt", OPENNEURO, "public"),
+    Source("derivatives/ciftify/*_Atlas.dtseries.nii", OPENNEURO, "public", 57_590_000),
+    Source("derivatives/*", OPENNEURO, "public"),
+    Source("stimuli/*.mp4", OPENNEURO, "public"),
+    Source("had_test_set_video_paths.json", "https://github.com/cfosco/brain2video", "public, in data/metadata_had"),
+)
+HEADERS = {
+    "_beta.dscalar.nii": Matrix(59_412, maps=(180,)),
+    "_Atlas.dtseries.nii": Matrix(91_282, maps=(156,), step_seconds=2.0),
+}
 
 ACTIONS = 180
 CYCLES = 4

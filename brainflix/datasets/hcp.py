@@ -29,6 +29,8 @@ from brainflix.datasets.base import (
     rows_table,
     stimuli_table,
 )
+from brainflix.datasets.headers import Matrix
+from brainflix.datasets.sources import Source
 from brainflix.datasets.standardize import z_score
 from brainflix.settings import build
 
@@ -47,6 +49,16 @@ FACTS = Facts(
         "s3://hcp-openaccess/HCP_1200"
     ),
 )
+SOURCES = (
+    Source(
+        "*/MNINonLinear/Results/*.dtseries.nii",
+        "s3://hcp-openaccess/HCP_1200",
+        "AWS keys that HCP hands out once you accepted its terms (as profile hcp of the AWS CLI)",
+        1200 * 91_282 * 4,
+        keys="--profile hcp",
+    ),
+)
+HEADERS = {".dtseries.nii": Matrix(91_282, step_seconds=0.72)}
 
 NAMES = (
     "Atlas_MSMAll_hp2000_clean_rclean_tclean",  # 2025 release

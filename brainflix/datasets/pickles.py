@@ -23,7 +23,9 @@ ALLOWED = {
 }
 
 
-class _Unpickler(pickle.Unpickler):
+class Unpickler(pickle.Unpickler):
+    """Lets in what arrays and plain containers need; ``path`` is named when it refuses."""
+
     def __init__(self, file: Any, path: Path) -> None:
         super().__init__(file)
         self.path = path
@@ -48,7 +50,7 @@ def load(path: Path) -> Any:
     path = Path(path)
     try:
         with path.open("rb") as file:
-            return _Unpickler(file, path).load()
+            return Unpickler(file, path).load()
     except OSError as error:
         found = error.strerror or "nothing"
         raise InputError.about(path, expected="a readable pickle", found=found) from error
