@@ -28,23 +28,29 @@ class Axes:
     step_seconds: float | None
 
 
-@lru_cache(maxsize=8)  # runs of one study share their XML to the byte
 def parse_axes(xml: bytes) -> Axes | str:
     """The axes, or what is wrong with them in words."""
+    # All but a few hundred bytes list the grayordinates, the same in every file of a study, while the rest (where
+    # a file came from) is its own. Apart, the long part is parsed once.
+    start, stop = xml.find(b"<BrainModel"), xml.rfind(b"</BrainModel>") + len(b"</BrainModel>")
     try:
-        root = ElementTree.fromstring(xml)
-    except ElementTree.ParseError as error:
+        root = ElementTree.fromstring(xml[:start] + xml[stop:] if 0 <= start < stop else xml)
+        if not root.get("Version", "").startswith("2"):
+            return f"CIFTI version {root.get('Version', 'unknown')}"
+        by_dimension = {m.get("AppliesToMatrixDimension"): m for m in root.iter("MatrixIndicesMap")}
+        if set(by_dimension) != {"0", "1"}:
+            return f"axes for dimensions {sorted(map(str, by_dimension))}"
+        grayordinates = _grayordinates(xml[start:stop])
+    except (ElementTree.ParseError, ValueError) as error:  # ValueError: text where a number belongs
         return f"damaged XML ({error})"
-    if not root.get("Version", "").startswith("2"):
-        return f"CIFTI version {root.get('Version', 'unknown')}"
-    by_dimension = {m.get("AppliesToMatrixDimension"): m for m in root.iter("MatrixIndicesMap")}
-    if set(by_dimension) != {"0", "1"}:
-        return f"axes for dimensions {sorted(map(str, by_dimension))}"
-    models = by_dimension["1"].findall("BrainModel")
-    problem = _cortex_problem(models)
-    if problem:
-        return problem
-    return Axes(sum(int(m.get("IndexCount", 0)) for m in models), _step_seconds(by_dimension["0"]))
+    return grayordinates if isinstance(grayordinates, str) else Axes(grayordinates, _step_seconds(by_dimension["0"]))
+
+
+@lru_cache(maxsize=8)
+def _grayordinates(models: bytes) -> int | str:
+    """Number of grayordinates of the <BrainModel> elements, or what is wrong with them."""
+    found = ElementTree.fromstring(b"<All>" + models + b"</All>").findall("BrainModel")
+    return _cortex_problem(found) or sum(int(m.get("IndexCount", 0)) for m in found)
 
 
 def _cortex_problem(models: list[ElementTree.Element]) -> str | None:
