@@ -92,6 +92,12 @@ def require_positive(options: Any, *names: str, where: str) -> None:
     require(0 <= share <= 1, f"{where}, nan_share", expected="a share from 0 to 1", found=share)
 
 
+def first_existing(paths: Iterable[Path]) -> Path:
+    """The first of several names under which a file is known that is there, else the first of all."""
+    names = list(paths)
+    return next((path for path in names if path.exists()), names[0])
+
+
 def read_text(path: Path, *, expected: str) -> str:
     """Text of a UTF-8 file.
 

@@ -1,10 +1,8 @@
 """BOLD Moments Dataset: 10 people, 1,102 clips of 3 s (OpenNeuro ds005165, derivatives version B).
 
-Responses are single-trial betas on fsLR-32k, one pickle per subject and split: ``(array, names)`` with
-array float64 (clips, repeats, 91282) and names ``vid0001`` ... They come z-scored: per session and vertex
-by that session's *train* trials, so the statistics of test trials are never used. A standard deviation of
-zero leaves NaN or infinity behind. Or they are the file that Brain Netflix itself was made from
-(``Group41_...``), a dict of the 41 areas alone.
+Responses are single-trial betas on fsLR-32k, pickled, see ``bmd_betas``. They come z-scored: per session and
+vertex by that session's *train* trials, so the statistics of test trials are never used. A standard deviation of
+zero leaves NaN or infinity behind.
 
 Stimuli left OpenNeuro in June 2024; they are handed out by the authors (form and password). People have them
 in different trees; whichever is there is read, see ``TREES``.
@@ -12,7 +10,7 @@ in different trees; whichever is there is read, see ``TREES``.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -20,10 +18,8 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from brainflix import atlas
-from brainflix.datasets import pickles
+from brainflix.datasets import bmd_betas
 from brainflix.datasets.base import (
-    Block,
     Facts,
     Responses,
     bids_label,
@@ -64,18 +60,14 @@ SOURCES = (
     Source("derivatives/versionB/fmriprep/*_task-train_*_bold.dtseries.nii", OPENNEURO, "public", 238 * 91_282 * 4),
     Source("derivatives/versionB/*", OPENNEURO, "public"),
     Source("derivatives/stimuli_metadata/annotations.json", OPENNEURO, "public", 1_638_590),
-    Source("*/func/*_events.tsv", OPENNEURO, "public"),
+    Source("*/func/*_events.tsv", OPENNEURO, "public", 5_000),
     Source(
         "*stimuli/*",
         "https://boldmomentsdataset.csail.mit.edu/stimuli_metadata",
         "the authors' form, which answers with a password of the zip",
     ),
 )
-HEADERS = {
-    f"_task-{task}_run-{run}_space-fsLR_den-91k_bold.dtseries.nii": Matrix(91_282, maps=(volumes,), step_seconds=1.75)
-    for task, volumes in (("test", 268), ("train", 238))
-    for run in range(1, 11)
-}
+HEADERS = {"_space-fsLR_den-91k_bold.dtseries.nii": Matrix(91_282, step_seconds=1.75)}
 
 FIRST_TEST_CLIP = 1001
 CAPTIONS_PER_CLIP = 5
@@ -97,18 +89,6 @@ ANNOTATIONS = (
     "metadata_bmd/annotations.json",  # Brain Netflix's code
     "annotations.json",
 )
-GROUP41 = "Group41_betas-GLMsingle_type-typed_z=1.pkl"
-GROUP41_FILES = (
-    f"sub-{{label}}/{GROUP41}",
-    f"sub-{{label}}/prepared_allvoxel_pkl/{GROUP41}",
-    f"sub-{{label}}/betas-prepared/prepared_allvoxel_pkl/{GROUP41}",
-    f"sub{{label}}/prepared_allvoxel_pkl/{GROUP41}",
-)
-NORMALISATIONS = {
-    "versionB": "z per session and vertex by that session's train trials, as published",
-    "group41": "z=1 as published by the authors, who do not say over which trials",
-}
-ROWS_PER_BLOCK = 64
 
 WHERE = "options of dataset bmd"
 
@@ -155,9 +135,8 @@ def raw_files(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]
 
 def response_files(*, root: Path, subject: str, options: Mapping[str, Any]) -> list[Path]:
     """What `parcellate` reads: a pickle per split, or one of both."""
-    if build(Options, options, where=WHERE).betas == "group41":
-        return [_group41(root, subject)]
-    return [_betas(root, subject, split) for split in ("train", "test")]
+    parsed = build(Options, options, where=WHERE)
+    return bmd_betas.files(Path(root), bids_label(subject, dataset="bmd"), parsed.betas)
 
 
 def stimuli(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> pd.DataFrame:
@@ -186,8 +165,14 @@ def responses(
             for clip in parsed.clips(split)
             for repeat in range(1, parsed.repeats(split) + 1)
         ),
-        blocks=_blocks(Path(root), subject, parsed, vertices),
-        normalisation=NORMALISATIONS[parsed.betas],
+        blocks=bmd_betas.blocks(
+            response_files(root=root, subject=subject, options=options),
+            parsed.betas,
+            clips={split: parsed.clips(split) for split in ("train", "test")},
+            repeats={split: parsed.repeats(split) for split in ("train", "test")},
+            vertices=vertices,
+        ),
+        normalisation=bmd_betas.NORMALISATIONS[parsed.betas],
         by_train_rows=False,
         nan_share=parsed.nan_share,
     )
@@ -221,71 +206,3 @@ def _movies(root: Path, split: str, clips: Sequence[str]) -> list[Path]:
 
 def _annotations(root: Path) -> Path:
     return first_existing(Path(root) / name for name in ANNOTATIONS)
-
-
-def _group41(root: Path, subject: str) -> Path:
-    label = bids_label(subject, dataset="bmd")
-    return first_existing(Path(root) / name.format(label=label) for name in GROUP41_FILES)
-
-
-def _betas(root: Path, subject: str, split: str) -> Path:
-    label = f"sub-{bids_label(subject, dataset='bmd')}"
-    folder = Path(root) / "derivatives/versionB/fsLR32k/GLM" / label / "prepared_betas"
-    return folder / f"{label}_organized_betas_task-{split}_normalized.pkl"
-
-
-def _blocks(root: Path, subject: str, options: Options, vertices: np.ndarray) -> Iterator[Block]:
-    find = {"versionB": _organised, "group41": _of_41_areas}[options.betas]
-    for path, betas, order, columns in find(root, subject, options, vertices):
-        for start in range(0, len(order), ROWS_PER_BLOCK):
-            # One gather per clip: the wide float64 rows are never copied as a whole.
-            picked = [betas[i][:, columns] for i in order[start : start + ROWS_PER_BLOCK]]
-            yield Block(source=path, values=np.concatenate(picked).astype(np.float32))
-        del betas  # before the next one is read
-
-
-Found = tuple[Path, np.ndarray, list[int], np.ndarray]  # betas (clips, repeats, n), order of clips, columns
-
-
-def _organised(root: Path, subject: str, options: Options, vertices: np.ndarray) -> Iterator[Found]:
-    """Split by split the array (clips, repeats, 91282); one in memory at a time."""
-    for split in ("train", "test"):
-        path = _betas(root, subject, split)
-        yield path, *_open_betas(path, clips=options.clips(split), repeats=options.repeats(split)), vertices
-
-
-def _open_betas(path: Path, *, clips: list[str], repeats: int) -> tuple[np.ndarray, list[int]]:
-    """The array (clips, repeats, 91282) and the position in it of each clip asked for."""
-    content = pickles.load(path)
-    if not isinstance(content, tuple) or len(content) != 2:
-        raise InputError.about(path, expected="a pair (betas, stimulus order)", found=type(content).__name__)
-    betas, names = content
-    _check_betas(path, betas, shape=(len(clips), repeats, atlas.GRAYORDINATES))
-    position = {str(name).removeprefix("vid"): i for i, name in enumerate(names)}
-    lost = [clip for clip in clips if clip not in position]
-    require(not lost, str(path), expected=f"clips vid{clips[0]} to vid{clips[-1]}", found=f"no {lost[:3]}")
-    return betas, [position[clip] for clip in clips]
-
-
-def _of_41_areas(root: Path, subject: str, options: Options, vertices: np.ndarray) -> Iterator[Found]:
-    """Split by split the array (clips, repeats, 13156), clips in order of their numbers."""
-    path = _group41(root, subject)
-    content = pickles.load(path)
-    is_dict = isinstance(content, dict)
-    require(is_dict, str(path), expected="a dict of betas", found=type(content).__name__)
-    stored = np.ravel(content.get("roi_indices_hcp", atlas.vertices("glasser41")))
-    place = {int(vertex): i for i, vertex in enumerate(stored)}
-    lost = [int(vertex) for vertex in vertices if int(vertex) not in place]
-    require(not lost, str(path), expected=f"the {len(vertices):,} vertices asked for", found=f"no {lost[:3]}")
-    columns = np.array([place[int(vertex)] for vertex in vertices])
-    for split in ("train", "test"):
-        clips, betas = options.clips(split), content.get(f"{split}_data_allvoxel")
-        _check_betas(path, betas, shape=(len(clips), options.repeats(split), len(stored)))
-        yield path, betas, list(range(len(clips))), columns
-
-
-def _check_betas(path: Path, betas: object, *, shape: tuple[int, int, int]) -> None:
-    is_array = isinstance(betas, np.ndarray)
-    require(is_array, str(path), expected="an array of betas", found=type(betas).__name__)
-    require(betas.shape == shape, str(path), expected=f"betas of shape {shape}", found=betas.shape)
-    require(betas.dtype.kind == "f", str(path), expected="floating-point betas", found=betas.dtype)

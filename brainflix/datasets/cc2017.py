@@ -80,7 +80,7 @@ LATE_RUN = ("3", "test2", 9)
 LATE_RUN_LAG_VOLUMES = 7
 NORMALISATIONS = {
     "train": "z per vertex by the subject's train rows",
-    "segment": "z per vertex over the clips of each run (the paper's); test rows by their own run",
+    "paper": "z per vertex over the clips of each run; test rows by their own run",
     "official": "4th-order detrend and z per vertex over 240 volumes of each run; test rows by their own run",
 }
 
@@ -96,7 +96,8 @@ class Options:
         train_repeats, test_repeats: runs of each movie (published: 2 and 10).
         clips: 240 a movie (4,320 + 1,200 in all), or 239: as the authors, without clip 0 of the movies
             whose recording began late (all but test2 to test5; 4,302 + 1,199).
-        normalisation: ``train``, ``segment`` (the paper's) or ``official`` (the data's own code).
+        normalisation: ``train``: by the subject's train rows; ``paper``: z over the clips of a segment;
+            ``official``, the data's own code: 4th-order detrend, then z. The last two scale test runs by themselves.
         nan_share: largest share of the vertices of a run that may be NaN or constant.
     """
 
@@ -105,7 +106,7 @@ class Options:
     train_repeats: int
     test_repeats: int
     clips: Literal[239, 240]
-    normalisation: Literal["train", "segment", "official"]
+    normalisation: Literal["train", "paper", "official"]
     nan_share: float
 
     def __post_init__(self) -> None:
@@ -236,12 +237,17 @@ def _number(subject: str) -> str:
     return number[1]
 
 
+def _top(root: Path) -> Path:
+    """The folder of the archives, which ``root`` may hold or be."""
+    return root if root.name == FOLDER else root / FOLDER
+
+
 def _movie(root: Path, movie: str) -> Path:
-    return root / FOLDER / "stimuli" / f"{movie}.mp4"
+    return _top(root) / "stimuli" / f"{movie}.mp4"
 
 
 def _runs(root: Path, subject: str, options: Options) -> list[Run]:
-    folder = root / FOLDER / f"subject{_number(subject)}" / "fmri"
+    folder = _top(root) / f"subject{_number(subject)}" / "fmri"
     repeats = {"train": options.train_repeats, "test": options.test_repeats}
     return [
         Run(movie, split, repeat, folder / movie / "cifti" / f"{movie}_{repeat}_Atlas.dtseries.nii")
@@ -269,7 +275,7 @@ def _block(run: Run, subject: str, options: Options, vertices: np.ndarray) -> Bl
     kept = slice(legal[header.maps], min(legal[header.maps] + CLIPS_PER_MOVIE, header.maps))
 
     def transform(series: np.ndarray) -> np.ndarray:
-        if options.normalisation == "segment":
+        if options.normalisation == "paper":
             return z_score(series[:, volumes], ddof=1)
         if options.normalisation == "official":
             return z_score(detrend(series[:, kept], order=4), ddof=1)[:, volumes - kept.start]

@@ -13,13 +13,17 @@ from brainflix.datasets.base import read_text, require
 from brainflix.errors import InputError
 
 
-def read_events(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
+def read_events(path: Path, *, columns: Sequence[str], run_seconds: float = float("inf")) -> pd.DataFrame:
     """Read an events.tsv: the ``columns`` asked for, in any order, whatever else the file has.
 
     ``onset`` becomes float seconds and must not decrease; other columns stay text ("n/a" included).
 
+    Args:
+        run_seconds: end of the run on the clock of the onsets; no event may begin before 0 or after it.
+
     Raises:
-        InputError: missing, not UTF-8, no table, a column missing, or onsets that are no rising numbers.
+        InputError: missing, not UTF-8, no table, a column missing, or onsets that are no rising numbers or
+            lie outside the run.
     """
     path = Path(path)
     wanted = ["onset", *(c for c in columns if c != "onset")]
@@ -41,4 +45,7 @@ def read_events(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
         expected="rising onsets",
         found=problem,
     )
+    outside = onset[(onset < 0) | (onset >= run_seconds)].tolist()
+    expected = f"onsets from 0 s to the end of the run at {run_seconds:g} s"
+    require(not outside, str(path), expected=expected, found=f"{max(outside, default=0):g} s")
     return table

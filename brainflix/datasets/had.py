@@ -6,11 +6,14 @@ stated twice, and both must agree: line i of the cycle's label file, and the eve
 (``trial_type`` is the action, 1-180; onsets count from the end of a 12-s lead-in, which matters only to
 who fits the series anew). Betas come unscaled: each vertex is z-scored by the subject's train rows.
 
-No person sees a clip twice, and four different test sets are in use; see :class:`Options`.
+No person sees a clip twice, and four different test sets are in use; see :class:`Options`. Some clips were cut
+from one video so close to each other that they share frames (their names tell: 18 pairs are published). Where
+one of them is held out, the other is no training clip: its split is ``overlap``, which nothing reads.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -36,6 +39,7 @@ from brainflix.datasets.base import (
 )
 from brainflix.datasets.events import read_events
 from brainflix.datasets.headers import Matrix
+from brainflix.datasets.overlap import shares_time
 from brainflix.datasets.sources import Source
 from brainflix.settings import build
 
@@ -55,9 +59,9 @@ FACTS = Facts(
 )
 OPENNEURO = "s3://openneuro.org/ds004488"
 SOURCES = (
-    Source("*/func/*_events.tsv", OPENNEURO, "public"),
+    Source("*/func/*_events.tsv", OPENNEURO, "public", 8_000),
     Source("derivatives/ciftify/*_beta.dscalar.nii", OPENNEURO, "public", 43_130_000),
-    Source("derivatives/ciftify/*_label.txt", OPENNEURO, "public"),
+    Source("derivatives/ciftify/*_label.txt", OPENNEURO, "public", 9_000),
     Source("derivatives/ciftify/*_Atlas.dtseries.nii", OPENNEURO, "public", 57_590_000),
     Source("derivatives/*", OPENNEURO, "public"),
     Source("stimuli/*.mp4", OPENNEURO, "public"),
@@ -73,6 +77,8 @@ CYCLES = 4
 HELD_OUT_CYCLE = {"released-json": 1, "mosaic": 4}
 RUNS_PER_CYCLE = 3
 TRIALS_PER_RUN = 60
+RUN_SECONDS = 156 * 2.0 - 12.0  # on the clock of the onsets, which starts after the lead-in
+CLIP_SECONDS = 2.51  # the longest presentation in any published events
 PATH_LIST = "had_test_set_video_paths.json"
 
 WHERE = "options of dataset had"
@@ -131,7 +137,7 @@ def response_files(*, root: Path, subject: str, options: Mapping[str, Any]) -> l
 
 
 def stimuli(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> pd.DataFrame:
-    """Every clip the subjects saw, whole files, with its split."""
+    """Every clip the subjects saw, whole files, with its split: train, test or overlap."""
     parsed = build(Options, options, where=WHERE)
     records = []
     for subject in subjects:
@@ -141,7 +147,11 @@ def stimuli(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) 
             for file in files:
                 split = "test" if Path(file).stem in test else "train"
                 records.append((Path(file).stem, split, Path(root) / "stimuli" / file, None, None))
-    return stimuli_table(records)
+    table = stimuli_table(records)
+    video, start = zip(*map(_source, table["stimulus"]), strict=True) if len(table) else ((), ())
+    stop = np.asarray(start) + CLIP_SECONDS
+    table.loc[shares_time(video, start, stop, table["split"] == "test"), "split"] = "overlap"
+    return table
 
 
 def responses(
@@ -182,12 +192,22 @@ def _result(root: Path, subject: str, cycle: int, end: str) -> Path:
     return folder / f"ses-action01_task-action_cycle-{cycle}_{end}"
 
 
+def _source(clip: str) -> tuple[str, float]:
+    """Video that a clip was cut from, and at which second; a name without them is a video of its own.
+
+    >>> _source("v_Tai chi_id_-Pi3uPQ3mzE_start_54.5_label_1")
+    ('-Pi3uPQ3mzE', 54.5)
+    """
+    match = re.search(r"_id_(.+)_start_(\d+(?:\.\d+)?)_label_", clip)
+    return (match[1], float(match[2])) if match else (clip, 0.0)
+
+
 def _clips_of_cycle(root: Path, subject: str, cycle: int) -> list[str]:
     """Movie files below stimuli/ of one cycle, by action 1 ... 180."""
     files: dict[int, str] = {}
     for run in range(RUNS_PER_CYCLE):
         path = _events(root, subject, cycle, run)
-        events = read_events(path, columns=["trial_type", "stim_file"])
+        events = read_events(path, columns=["trial_type", "stim_file"], run_seconds=RUN_SECONDS)
         require(len(events) == TRIALS_PER_RUN, str(path), expected=f"{TRIALS_PER_RUN} events", found=len(events))
         for text, file in zip(events["trial_type"], events["stim_file"], strict=True):
             action = _action(path, text)

@@ -6,10 +6,14 @@ times; some of its clips hold one or two frames more than their header says.)
 
 Windows are cut by time stamps, half open: a frame belongs to [start, stop) if it is first
 *shown* in it.
+
+A clip may also be a folder of pictures, a frame each, in the order of the numbers in their names. Those have
+no time stamps, so such a clip is always taken whole.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,10 +26,14 @@ from brainflix.errors import InputError
 if TYPE_CHECKING:
     import av
 
+    Frame = av.VideoFrame | Path
+
+PICTURES = (".jpg", ".jpeg", ".png", ".bmp", ".webp")
 # Containers round time stamps; a frame this close to a window's edge is taken to be on it.
 TOLERANCE_SECONDS = 1e-3
 
 Window = tuple[float, float]
+WHOLE: Window = (0.0, np.inf)
 
 
 def frames(path: Path, *, count: int, pixels: int, start: float | None = None, stop: float | None = None) -> np.ndarray:
@@ -40,7 +48,7 @@ def frames(path: Path, *, count: int, pixels: int, start: float | None = None, s
         uint8 (count, pixels, pixels, 3), RGB.
 
     Raises:
-        InputError: no such file, no video in it, not decodable, or no frame in the window.
+        InputError: no such file, no video in it, not decodable, no frame in the window, or a window of a folder.
     """
     window = (0.0 if start is None else start, np.inf if stop is None else stop)
     return next(clips(path, [window], count=count, pixels=pixels))
@@ -50,6 +58,7 @@ def clips(path: Path, windows: Sequence[Window], *, count: int, pixels: int) -> 
     """Frames of many windows of one movie, which is decoded once, from the first window to the last.
 
     Args:
+        path: a movie, or a folder of pictures.
         windows: (start, stop) in seconds, starts rising; they may touch or overlap.
 
     Yields:
@@ -58,10 +67,17 @@ def clips(path: Path, windows: Sequence[Window], *, count: int, pixels: int) -> 
     Raises:
         InputError: as `frames`.
     """
+    path = Path(path)
+    for window, held in (_of_folder if path.is_dir() else _of_movie)(path, windows):
+        yield _pick(path, window, held, count=count, pixels=pixels)
+
+
+def _of_movie(path: Path, windows: Sequence[Window]) -> Iterator[tuple[Window, list[Frame]]]:
+    """The frames of each window, as soon as they are complete."""
     waiting = [(window, []) for window in windows]
-    for time, frame in _decode(Path(path), start=windows[0][0]):
+    for time, frame in _decode(path, start=windows[0][0]):
         while waiting and time >= waiting[0][0][1] - TOLERANCE_SECONDS:
-            yield _pick(Path(path), *waiting.pop(0), count=count, pixels=pixels)
+            yield waiting.pop(0)
         if not waiting:
             return
         for (start, stop), held in waiting:
@@ -69,8 +85,19 @@ def clips(path: Path, windows: Sequence[Window], *, count: int, pixels: int) -> 
                 break
             if time < stop - TOLERANCE_SECONDS:
                 held.append(frame)
-    for window, held in waiting:
-        yield _pick(Path(path), window, held, count=count, pixels=pixels)
+    yield from waiting
+
+
+def _of_folder(path: Path, windows: Sequence[Window]) -> Iterator[tuple[Window, list[Frame]]]:
+    timed = [window for window in windows if window != WHOLE]
+    if timed:
+        expected = f"a movie, to cut {timed[0][0]:g} s to {timed[0][1]:g} s out of it"
+        raise InputError.about(path, expected=expected, found="a folder")
+    pictures = [file for file in path.iterdir() if file.suffix.lower() in PICTURES]
+    # By the numbers in the names, padded or not: 9.jpg before 10.jpg.
+    pictures.sort(key=lambda file: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name)])
+    for window in windows:
+        yield window, pictures
 
 
 def iterate(stimuli: pd.DataFrame, *, count: int, pixels: int) -> Iterator[tuple[int, np.ndarray]]:
@@ -103,18 +130,34 @@ def _passes(stimuli: pd.DataFrame) -> Iterator[tuple[str, list[Window]]]:
         yield path, windows
 
 
-def _pick(path: Path, window: Window, held: list[av.VideoFrame], *, count: int, pixels: int) -> np.ndarray:
+def _pick(path: Path, window: Window, held: list[Frame], *, count: int, pixels: int) -> np.ndarray:
     if not held:
-        expected = f"frames from {window[0]:g} s to {window[1]:g} s"
+        expected = "frames" if window == WHOLE else f"frames from {window[0]:g} s to {window[1]:g} s"
         raise InputError.about(path, expected=expected, found="none that decodes")
     chosen = np.linspace(0, len(held) - 1, count).astype(int)
     resized = {i: _resize(_rgb(held[i]), pixels) for i in set(chosen.tolist())}
     return np.stack([resized[i] for i in chosen.tolist()])
 
 
-def _rgb(frame: av.VideoFrame) -> np.ndarray:
+def _rgb(frame: Frame) -> np.ndarray:
+    if isinstance(frame, Path):
+        return _read_picture(frame)
     # One thread: starting the many that PyAV would choose takes longer than the conversion.
     return frame.reformat(format="rgb24", threads=1).to_ndarray()
+
+
+def _read_picture(path: Path) -> np.ndarray:
+    import cv2
+
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise InputError.about(path, expected="a picture", found=error.strerror or "nothing") from error
+    # Not cv2.imread, whose only error is None and a warning.
+    picture = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_COLOR) if data else None
+    if picture is None:
+        raise InputError.about(path, expected="a picture", found=f"{len(data):,} bytes of something else")
+    return cv2.cvtColor(picture, cv2.COLOR_BGR2RGB)
 
 
 def _resize(picture: np.ndarray, pixels: int) -> np.ndarray:

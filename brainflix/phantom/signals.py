@@ -72,21 +72,21 @@ def noise_ceiling(betas: np.ndarray, *, chunk: int = 32) -> np.ndarray:
     """Noise-ceiling signal-to-noise ratio per vertex, from repeats: float64 (vertices,).
 
     Noise variance is the variance over repeats averaged over stimuli; signal variance what is left of the
-    variance of all trials (Allen et al. 2022). NaN where a vertex is NaN.
+    variance of all trials (Allen et al. 2022). NaN where a vertex is NaN or infinite.
 
     Args:
         betas: (stimuli, repeats, vertices); read ``chunk`` stimuli at a time.
     """
     stimuli, repeats, vertices = betas.shape
     within, total, squares = np.zeros(vertices), np.zeros(vertices), np.zeros(vertices)
-    for start in range(0, stimuli, chunk):
-        block = betas[start : start + chunk]
-        within += block.var(axis=1, ddof=1).sum(axis=0)
-        total += block.sum(axis=(0, 1))
-        squares += np.einsum("srv,srv->v", block, block)
     count = stimuli * repeats
-    noise_variance = within / stimuli
-    variance = (squares - total**2 / count) / (count - 1)
-    signal = np.maximum(variance - noise_variance, 0)
-    with np.errstate(invalid="ignore", divide="ignore"):
+    with np.errstate(invalid="ignore", divide="ignore"):  # vertices that are NaN or infinite
+        for start in range(0, stimuli, chunk):
+            block = betas[start : start + chunk]
+            within += block.var(axis=1, ddof=1).sum(axis=0)
+            total += block.sum(axis=(0, 1))
+            squares += np.einsum("srv,srv->v", block, block)
+        noise_variance = within / stimuli
+        variance = (squares - total**2 / count) / (count - 1)
+        signal = np.maximum(variance - noise_variance, 0)
         return np.sqrt(signal / noise_variance)

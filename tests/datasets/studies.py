@@ -10,7 +10,7 @@ import numpy as np
 
 from tests.datasets import raw
 
-BMD = {"train_clips": 4, "test_clips": 2, "train_repeats": 2, "test_repeats": 3, "nan_share": 0.05}
+BMD = {"betas": "versionB", "train_clips": 4, "test_clips": 2, "train_repeats": 2, "test_repeats": 3, "nan_share": 0.05}
 HAD = {"cycles": 2, "split": "seeded", "split_seed": 0, "nan_share": 0.05}
 CC2017 = {
     "train_segments": 1,
@@ -53,7 +53,7 @@ def write_bmd(root: Path) -> dict[str, np.ndarray]:
 def had_clip(action: int, cycle: int) -> str:
     """Movie of an action's clip, below stimuli/: class folders have spaces and hyphens."""
     folder = f"Action-{action} of many"
-    return f"{folder}/v_{folder}_id_-x{cycle}_start_{cycle}.0_label_1.mp4"
+    return f"{folder}/v_{folder}_id_-x{action}c{cycle}_start_{cycle}.0_label_1.mp4"
 
 
 def write_had(root: Path, *, newer: bool = True) -> dict[int, np.ndarray]:

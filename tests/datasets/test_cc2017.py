@@ -64,7 +64,7 @@ def test_the_authors_clips_have_the_same_volumes(cc2017):
 
 def test_the_papers_scaling_is_over_the_clips_of_a_run(cc2017):
     root, series = cc2017
-    values = values_of(read(root, normalisation="segment"))
+    values = values_of(read(root, normalisation="paper"))
     expected = stats.zscore(series["test2"][2:242, VERTICES[1:]].astype(float), axis=0, ddof=1)
     assert np.allclose(values[480:, 1:], expected, atol=1e-5)
     assert np.isnan(values[:, 0]).all()  # vertex 53 is constant

@@ -44,6 +44,16 @@ def test_bad_events_are_refused_by_name(tmp_path, text, complaint):
         read_events(path, columns=["trial_type", "stim_file"])
 
 
+@pytest.mark.parametrize("onset", [-0.5, 300.0, 312.0])
+def test_an_event_outside_the_run_is_refused_by_name(tmp_path, onset):
+    path = tmp_path / "long_events.tsv"
+    lines = [f"{value}\ta.mp4\n" for value in sorted([0.0, 299.9, onset])]
+    path.write_text("onset\tstim_file\n" + "".join(lines))
+    expected = rf"long_events\.tsv: expected onsets from 0 s to the end of the run at 300 s, found {onset:g} s"
+    with pytest.raises(InputError, match=expected):
+        read_events(path, columns=["stim_file"], run_seconds=300.0)
+
+
 def test_onsets_are_seconds_and_the_rest_stays_text(tmp_path):
     path = tmp_path / "events.tsv"
     path.write_text("stim_file\tonset\nn/a\t0.5\n007\t4.002\n")

@@ -50,7 +50,8 @@ def test_rows_are_cycles_of_actions_in_order(had):
 def test_names_with_spaces_survive(had):
     root, _ = had
     table = adapter.stimuli(root=root, subjects=["01"], options=studies.HAD)
-    assert table["path"][45] == str(root / "stimuli/Action-46 of many/v_Action-46 of many_id_-x1_start_1.0_label_1.mp4")
+    expected = "stimuli/Action-46 of many/v_Action-46 of many_id_-x46c1_start_1.0_label_1.mp4"
+    assert table["path"][45] == str(root / expected)
     assert all(Path(path).exists() for path in table["path"])
 
 
@@ -63,6 +64,25 @@ def test_the_seeded_split_holds_out_one_clip_of_every_action(had):
     assert 60 < cycles["cycle-1"] < 120  # drawn, not one cycle
     assert rows["split"].tolist() == read(had[0]).rows["split"].tolist()
     assert rows["split"].tolist() != read(had[0], split_seed=1).rows["split"].tolist()
+
+
+def _rename(root, source, target):
+    """Rename a clip everywhere, as if it had been published under another name."""
+    for path in [*root.rglob("*_events.tsv"), *root.rglob("*_label.txt")]:
+        path.write_text(path.read_text().replace(source, target))
+    movie = next(root.rglob(source))
+    movie.rename(movie.with_name(target))
+
+
+@pytest.mark.parametrize(("second", "split"), [("1.5", "overlap"), ("3.5", "overlap"), ("3.6", "train")])
+def test_a_clip_that_shares_frames_with_a_test_clip_is_no_training_clip(copy, second, split):
+    """Action 9 of cycle 2 is cut from the video of action 4 of cycle 1, which is held out and begins at 1 s."""
+    name = f"v_Action-9 of many_id_-x4c1_start_{second}_label_1.mp4"
+    _rename(copy, Path(studies.had_clip(9, 2)).name, name)
+    rows = read(copy, split="released-json").rows
+    found = dict(zip(rows["stimulus"], rows["split"], strict=True))
+    assert found.pop(Path(name).stem) == split
+    assert set(found.values()) == {"train", "test"} and list(found.values()).count("test") == 180
 
 
 def test_the_released_split_holds_out_the_first_cycle(had):
@@ -115,6 +135,7 @@ def test_a_missing_label_line_is_refused(copy):
     ("before", "after", "complaint"),
     [
         ("\t7.0\t", "\t8.0\t", "expected action 8 once a cycle, found it twice"),
+        ("\t7.0\t", "\t0.0\t", "expected trial_type 1 to 180, found 0.0"),
         ("\t7.0\t", "\t181.0\t", "expected trial_type 1 to 180, found 181.0"),
         ("\t7.0\t", "\tn/a\t", "expected trial_type 1 to 180, found n/a"),
         ("\t7.0\t", "\t7.5\t", r"expected trial_type 1 to 180, found 7\.5"),
@@ -125,6 +146,16 @@ def test_events_that_cannot_be_are_refused(copy, before, after, complaint):
     path = next(run for run in runs if before in run.read_text())
     _edit(path, before, after)
     with pytest.raises(InputError, match=rf"_events\.tsv: {complaint}"):
+        read(copy)
+
+
+def test_an_event_after_the_last_volume_is_refused(copy):
+    """Runs last 312 s, onsets count from 12 s on."""
+    path = next(copy.rglob("*run-02_events.tsv"))
+    lines = path.read_text().rstrip("\n").split("\n")
+    lines[-1] = "301.0\t" + lines[-1].split("\t", 1)[1]
+    path.write_text("\n".join(lines) + "\n")
+    with pytest.raises(InputError, match=r"run-02_events\.tsv: expected onsets from 0 s to .* at 300 s, found 301 s"):
         read(copy)
 
 

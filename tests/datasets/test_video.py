@@ -1,6 +1,7 @@
 """Decoding: which frames come out, told by frames that carry their number."""
 
 import av
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -8,6 +9,8 @@ import pytest
 from brainflix.datasets import video
 from brainflix.errors import InputError
 from tests.datasets import raw
+
+SECONDS = ["start_seconds", "stop_seconds"]
 
 
 def numbers(frames):
@@ -122,4 +125,87 @@ def test_sound_alone_is_refused(tmp_path):
         container.mux(stream.encode(frame))
         container.mux(stream.encode(None))
     with pytest.raises(InputError, match="expected a movie, found no video in it"):
+        video.frames(path, count=2, pixels=16)
+
+
+def _write_pictures(folder, frames, name="{}.png"):
+    folder.mkdir(parents=True)
+    for i, picture in enumerate(frames, start=1):
+        assert cv2.imwrite(str(folder / name.format(i)), picture[..., ::-1])
+
+
+@pytest.mark.parametrize("name", ["{}.png", "{:03d}.jpg", "0001_{}_60.jpeg"])
+def test_a_folder_of_pictures_is_a_clip_in_the_order_of_their_numbers(tmp_path, name):
+    _write_pictures(tmp_path / "0001", raw.numbered(60), name)
+    (tmp_path / "0001" / "notes.txt").write_text("not a frame")
+    frames = video.frames(tmp_path / "0001", count=15, pixels=24)
+    assert frames.shape == (15, 24, 24, 3)
+    assert numbers(frames) == np.linspace(0, 59, 15).astype(int).tolist()
+
+
+def test_pictures_keep_their_colours(tmp_path):
+    red = np.zeros((2, 32, 32, 3), np.uint8)
+    red[..., 0] = 200
+    _write_pictures(tmp_path / "red", red)
+    assert (video.frames(tmp_path / "red", count=1, pixels=16)[0] == [200, 0, 0]).all()
+
+
+def test_a_table_may_name_folders(tmp_path):
+    for clip in ("a", "b"):
+        _write_pictures(tmp_path / clip, raw.numbered(4))
+    table = pd.DataFrame([(str(tmp_path / c), np.nan, np.nan) for c in "ab"], columns=["path", *SECONDS])
+    assert [numbers(frames) for _, frames in video.iterate(table, count=2, pixels=16)] == [[0, 3], [0, 3]]
+
+
+@pytest.mark.parametrize(
+    ("files", "complaint"),
+    [
+        ({}, "expected frames, found none"),
+        ({"1.jpg": b"hello"}, r"1\.jpg: expected a picture, found 5 bytes of something else"),
+        ({"1.jpg": b""}, r"1\.jpg: expected a picture, found 0 bytes"),
+    ],
+)
+def test_a_folder_without_pictures_is_refused(tmp_path, files, complaint):
+    (tmp_path / "0001").mkdir()
+    for name, content in files.items():
+        (tmp_path / "0001" / name).write_bytes(content)
+    with pytest.raises(InputError, match=complaint):
+        video.frames(tmp_path / "0001", count=2, pixels=16)
+
+
+def test_a_window_of_a_folder_is_refused_as_pictures_have_no_times(tmp_path):
+    _write_pictures(tmp_path / "0001", raw.numbered(4))
+    with pytest.raises(InputError, match=r"0001: expected a movie, to cut 2 s to 4 s out of it, found a folder"):
+        video.frames(tmp_path / "0001", count=2, pixels=16, start=2, stop=4)
+
+
+def _write_avi(path, frames):
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("mpeg4", rate=10, options={"qscale": "1"})
+        stream.height, stream.width, stream.pix_fmt = *frames.shape[1:3], "yuv420p"
+        for picture in frames:
+            container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
+        container.mux(stream.encode(None))
+    return bytearray(path.read_bytes())
+
+
+@pytest.mark.parametrize("claimed", [0, 3, 10_000])
+def test_what_the_header_claims_about_the_number_of_frames_is_not_believed(tmp_path, claimed):
+    path = tmp_path / "clip.avi"
+    data = _write_avi(path, raw.numbered(40))
+    for place in (data.index(b"avih") + 8 + 16, data.index(b"strh") + 8 + 32):  # of the file, of the stream
+        assert int.from_bytes(data[place : place + 4], "little") == 40
+        data[place : place + 4] = claimed.to_bytes(4, "little")
+    path.write_bytes(bytes(data))
+    with av.open(str(path)) as container:
+        assert container.streams.video[0].frames != 40
+    assert numbers(video.frames(path, count=5, pixels=24)) == [0, 9, 19, 29, 39]
+
+
+def test_a_movie_of_no_frames_is_refused(tmp_path, movie):
+    """A header that promises frames, and none behind it."""
+    path = tmp_path / "empty.avi"
+    data = _write_avi(path, raw.numbered(3))
+    path.write_bytes(bytes(data[: data.index(b"movi") + 4]))
+    with pytest.raises(InputError, match=r"empty\.avi: expected frames, found none that decodes"):
         video.frames(path, count=2, pixels=16)

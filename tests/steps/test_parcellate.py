@@ -96,7 +96,7 @@ def test_unusable_vertices_are_zeroed_and_counted(roots, tmp_path):
     assert samples.about["nan_vertices"] == [1] and (samples.values[:, 0] == 0).all()
 
 
-@pytest.mark.parametrize("normalisation", ["segment", "official"])
+@pytest.mark.parametrize("normalisation", ["paper", "official"])
 def test_other_scales_of_cc2017_are_recorded(roots, tmp_path, normalisation):
     root, _, stimuli = roots("cc2017")
     samples = run("cc2017", root, stimuli, tmp_path / "sub.h5", normalisation=normalisation)
