@@ -12,9 +12,12 @@ A file states whether it was made from simulated data; :func:`common_about` refu
 
 from __future__ import annotations
 
+import errno
 import glob
 import json
+import math
 import os
+import re
 import socket
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -73,6 +76,9 @@ def replacing(path: Path) -> Iterator[Path]:
 
     The temporary name belongs to this process: a job orphaned by a killed workflow and its
     successor cannot write into each other's file. What dead processes left behind is removed.
+
+    Raises:
+        InputError: the disk, or the share of it that one may use, is full.
     """
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -81,8 +87,28 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield partial
         os.replace(partial, path)
+    except (OSError, RuntimeError) as error:
+        if not _is_full(error):
+            raise
+        found = getattr(error, "strerror", None) or str(error)
+        raise InputError.about(path, expected="room for it on its disk", found=found) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _new_file(partial: Path, size: int) -> h5py.File:
+    """An empty HDF5 file on a disk that has ``size`` bytes of room: better known now than after hours of work."""
+    if hasattr(os, "posix_fallocate"):  # not on macOS
+        with partial.open("wb") as file:
+            os.posix_fallocate(file.fileno(), 0, max(size, 1))
+    return h5py.File(partial, "w", libver="latest")  # which gives the bytes back
+
+
+def _is_full(error: Exception) -> bool:
+    """Whether writing failed for want of room; HDF5 says so in its text alone."""
+    told = re.search(r"errno = (\d+)", str(error))
+    number = getattr(error, "errno", None) or (int(told[1]) if told else None)
+    return number in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 def _remove_orphans(path: Path) -> None:
@@ -109,9 +135,12 @@ def create(
     """Open a Samples file for writing row by row; the file appears when the block ends well.
 
     Yields an h5py dataset of ``shape`` (n_rows, *shape) that accepts slices.
+
+    Raises:
+        InputError: the disk has no room for it; said before anything is computed where that can be known.
     """
     Samples(kind, np.broadcast_to(np.zeros((), dtype), shape), rows, tuple(axes), unit, dict(about))
-    with replacing(Path(path)) as partial, h5py.File(partial, "w", libver="latest") as file:
+    with replacing(Path(path)) as partial, _new_file(partial, math.prod(shape) * np.dtype(dtype).itemsize) as file:
         file.attrs["format"] = FORMAT
         file.attrs["kind"] = kind
         file.attrs["axes"] = json.dumps(list(axes))

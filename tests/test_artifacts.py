@@ -1,5 +1,8 @@
 """The one file type: what is written is read back, and nothing half-written is ever found."""
 
+import errno
+import os
+
 import h5py
 import numpy as np
 import pandas as pd
@@ -121,3 +124,34 @@ def test_tables_keep_names_that_look_like_numbers(tmp_path):
     path.write_bytes(b"stimulus\n\xff\xfe\n")
     with pytest.raises(InputError, match=r"t.tsv: expected a table"):
         artifacts.read_table(path, columns=["stimulus"])
+
+
+def test_a_full_disk_is_noticed_before_anything_is_computed(tmp_path, monkeypatch):
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    complaint = r"a\.h5: expected room for it on its disk, found No space left on device"
+    with pytest.raises(InputError, match=complaint):
+        artifacts.write(tmp_path / "a.h5", samples(np.ones((3, 5))))
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        OSError(errno.EDQUOT, "Disk quota exceeded"),
+        RuntimeError("Can't decrement id ref count (file write failed: errno = 28, error message = 'No space left')"),
+    ],
+)
+def test_a_disk_that_fills_up_while_writing_is_one_sentence(tmp_path, error):
+    complaint = r"a\.tsv: expected room for it on its disk"
+    with pytest.raises(InputError, match=complaint), artifacts.replacing(tmp_path / "a.tsv") as partial:
+        partial.write_text("half")
+        raise error
+    assert not list(tmp_path.iterdir())
+
+
+def test_other_failures_of_writing_stay_what_they_are(tmp_path):
+    with pytest.raises(IsADirectoryError), artifacts.replacing(tmp_path / "a.tsv"):
+        raise IsADirectoryError(errno.EISDIR, "Is a directory")
