@@ -13,6 +13,7 @@ from brainflix import __version__
 from brainflix.errors import InputError
 
 STEPS = {
+    "check": "Say which raw files are there, which are missing and where to get them, and what looks wrong.",
     "synthesize": "Write a simulated study in a dataset's native layout.",
     "index": "List a dataset's stimuli.",
     "parcellate": "Cut one subject's responses out of the raw files: the 41 Glasser ROIs.",

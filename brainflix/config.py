@@ -9,7 +9,7 @@ are bound to the evaluated subject, and the binding shows in the path as the *sc
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -24,6 +24,45 @@ class Binding(NamedTuple):
 
     dataset: str | None = None
     subject: str | None = None
+
+
+def load(paths: Sequence[Path]) -> dict[str, Any]:
+    """The configuration that some YAML files make; the later wins, key by key, and a list replaces a list.
+
+    Raises:
+        InputError: a file is missing, not UTF-8, or no YAML mapping.
+    """
+    import yaml
+
+    config: dict[str, Any] = {}
+    for path in paths:
+        try:
+            layer = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+            raise InputError.about(path, expected="a YAML file", found=str(error)) from error
+        if not isinstance(layer, dict):
+            raise InputError.about(path, expected="a mapping (YAML)", found=type(layer).__name__)
+        _lay_over(config, layer)
+    return config
+
+
+def _lay_over(config: dict[str, Any], layer: Mapping[str, Any]) -> None:
+    for key, value in layer.items():
+        if isinstance(value, dict) and isinstance(config.get(key), dict):
+            _lay_over(config[key], value)
+        else:
+            config[key] = value
+
+
+def needed_datasets(config: Config) -> set[str]:
+    """Datasets that the tables under ``headline`` show, and those that something in them learns from."""
+    found = set(config["headline"])
+    for dataset, rows in config["headline"].items():
+        for row in rows:
+            sources = {config["variants"][row]["latent"], condition(config, row)[0]} & set(config["regressors"])
+            for cohort in (c for source in sources for c in cohorts_of(config, "regressors", source)):
+                found |= {dataset if name == "own-dataset" else name for name in config["cohorts"][cohort]}
+    return found
 
 
 def cohorts_of(config: Config, layer: str, name: str) -> list[str]:

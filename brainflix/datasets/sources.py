@@ -11,7 +11,7 @@ told apart by the address:
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
@@ -42,7 +42,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Fetch:
-    """What to do to get some missing files.
+    """What to do to get some missing files from one address.
 
     Attributes:
         files: how many missing files it brings.
@@ -50,7 +50,8 @@ class Fetch:
         commands: shell commands; empty where only a person can.
     """
 
-    source: Source
+    url: str
+    access: str
     files: int
     size: int | None
     commands: tuple[str, ...]
@@ -62,45 +63,50 @@ def source_of(name: str, sources: Sequence[Source]) -> Source | None:
 
 
 def plan(root: Path, missing: Iterable[str], sources: Sequence[Source]) -> list[Fetch]:
-    """How to get missing files: one `Fetch` per source, in the order of ``sources``.
+    """How to get missing files: one `Fetch` per address, in the order of ``sources``.
 
     Args:
         root: the dataset's folder, to which commands write.
         missing: paths below ``root``. Those that no source has are left out.
     """
-    wanted: dict[Source, list[str]] = {}
+    wanted: dict[tuple[str, str], dict[str, Source]] = {(s.url, s.access): {} for s in sources}
     for name in missing:
         if source := source_of(name, sources):
-            wanted.setdefault(source, []).append(name)
-    return [_fetch(root, source, wanted[source]) for source in sources if source in wanted]
+            wanted[source.url, source.access][name] = source
+    return [_fetch(root, found) for found in wanted.values() if found]
 
 
-def _fetch(root: Path, source: Source, names: list[str]) -> Fetch:
+def _fetch(root: Path, wanted: Mapping[str, Source]) -> Fetch:
+    """How to get files that one address has: {path below the root: source}."""
+    source, sizes = next(iter(wanted.values())), [source.bytes_each for source in wanted.values()]
+    known = None not in sizes
     if source.url.startswith("s3://"):
-        size = None if source.bytes_each is None else source.bytes_each * len(names)
-        return Fetch(source, len(names), size, tuple(_from_bucket(root, source, names)))
-    if source.url.endswith(".zip"):
-        return Fetch(source, len(names), source.bytes_each, tuple(_from_archive(root, source)))
-    return Fetch(source, len(names), None, ())
+        size, commands = sum(filter(None, sizes)) if known else None, _from_bucket(root, wanted)
+    elif source.url.endswith(".zip"):
+        size, commands = source.bytes_each, _from_archive(root, source)
+    else:
+        size, commands = None, ()
+    return Fetch(source.url, source.access, len(wanted), size, tuple(commands))
 
 
-def _from_bucket(root: Path, source: Source, names: list[str]) -> Iterable[str]:
+def _from_bucket(root: Path, wanted: Mapping[str, Source]) -> Iterator[str]:
     """One command per folder: a copy of one file, or a sync that lets in only the names wanted."""
     folders: dict[str, list[str]] = {}
-    for name in names:
-        folder, _, file = name.rpartition("/")
-        folders.setdefault(folder, []).append(file)
-    for folder, files in folders.items():
-        there, here = f"{source.url}/{folder}".rstrip("/"), str(root / folder)
-        if len(files) == 1:
-            yield shlex.join(["aws", "s3", "cp", *source.keys.split(), f"{there}/{files[0]}", f"{here}/{files[0]}"])
+    for name in wanted:
+        folders.setdefault(name.rpartition("/")[0], []).append(name)
+    for folder, paths in folders.items():
+        source, names = wanted[paths[0]], [path.rpartition("/")[2] for path in paths]
+        here, there, keys = str(root / folder), f"{source.url}/{folder}".rstrip("/"), source.keys.split()
+        if len(names) == 1:
+            yield shlex.join(["aws", "s3", "cp", *keys, f"{there}/{names[0]}", f"{here}/{names[0]}"])
             continue
-        spelled_out = files if len(files) <= NAMES_SPELLED_OUT else [source.files.rpartition("/")[2]]
-        only = [word for name in spelled_out for word in ("--include", name)]
-        yield shlex.join(["aws", "s3", "sync", *source.keys.split(), there, here, "--exclude", "*", *only])
+        if len(names) > NAMES_SPELLED_OUT:
+            names = list(dict.fromkeys(wanted[path].files.rpartition("/")[2] for path in paths))
+        only = [word for name in names for word in ("--include", name)]
+        yield shlex.join(["aws", "s3", "sync", *keys, there, here, "--exclude", "*", *only])
 
 
-def _from_archive(root: Path, source: Source) -> Iterable[str]:
+def _from_archive(root: Path, source: Source) -> Iterator[str]:
     archive = root / source.url.rpartition("/")[2]
     yield shlex.join(["curl", "--fail", "--location", "--continue-at", "-", "-o", str(archive), source.url])
     yield shlex.join(["unzip", "-n", str(archive), "-d", str(root)])
