@@ -130,7 +130,7 @@ class Options:
 def raw_files(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> list[Path]:
     """What `index` and `caption` read: the movies and the annotations; from names alone."""
     table = stimuli(root=root, subjects=subjects, options=options)
-    return [_annotations(root), *map(Path, table["path"])]
+    return [annotations_file(root), *map(Path, table["path"])]
 
 
 def response_files(*, root: Path, subject: str, options: Mapping[str, Any]) -> list[Path]:
@@ -145,7 +145,7 @@ def stimuli(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) 
     return stimuli_table(
         (path.stem, split, path, None, None)
         for split in ("train", "test")
-        for path in _movies(Path(root), split, parsed.clips(split))
+        for path in movies(Path(root), split, parsed.clips(split))
     )
 
 
@@ -180,7 +180,7 @@ def responses(
 
 def captions(*, root: Path, stimuli: pd.DataFrame) -> pd.DataFrame:
     """Five human sentences per clip: table (stimulus, caption_index, caption, source)."""
-    path = _annotations(root)
+    path = annotations_file(root)
     annotations = read_json(path, expected="BMD's annotations (JSON)")
     is_dict = isinstance(annotations, dict) and all(isinstance(entry, dict) for entry in annotations.values())
     require(is_dict, str(path), expected="an object per clip", found="something else")
@@ -194,7 +194,7 @@ def captions(*, root: Path, stimuli: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(records, columns=["stimulus", "caption_index", "caption", "source"])
 
 
-def _movies(root: Path, split: str, clips: Sequence[str]) -> list[Path]:
+def movies(root: Path, split: str, clips: Sequence[str]) -> list[Path]:
     """A split's clips in the first tree that holds its first or last one, else in the one we ask for."""
     for tree in TREES:
         folder = root / tree.format(split=split)
@@ -204,5 +204,6 @@ def _movies(root: Path, split: str, clips: Sequence[str]) -> list[Path]:
     return [root / TREES[0].format(split=split) / f"{clip}.mp4" for clip in clips]
 
 
-def _annotations(root: Path) -> Path:
+def annotations_file(root: Path) -> Path:
+    """The annotations, under whichever of their names they are there."""
     return first_existing(Path(root) / name for name in ANNOTATIONS)

@@ -147,7 +147,11 @@ def stimuli(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) 
             for file in files:
                 split = "test" if Path(file).stem in test else "train"
                 records.append((Path(file).stem, split, Path(root) / "stimuli" / file, None, None))
-    table = stimuli_table(records)
+    return without_shared_moments(stimuli_table(records))
+
+
+def without_shared_moments(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of clips in which one that shares frames with a test clip has split ``overlap``."""
     video, start = zip(*map(_source, table["stimulus"]), strict=True) if len(table) else ((), ())
     stop = np.asarray(start) + CLIP_SECONDS
     table.loc[shares_time(video, start, stop, table["split"] == "test"), "split"] = "overlap"

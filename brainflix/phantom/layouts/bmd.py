@@ -58,7 +58,7 @@ def write(study: Study) -> None:
     features = {s: study.features.of_clips([c.scene for c in clips[s]], SECONDS) for s in RUNS}
     study.write_features([f"{c.number:04d}" for c in everything], np.concatenate(list(features.values())))
     for subject in subjects:
-        schedule = _schedule(study, subject, counts)
+        schedule = schedule_of(study, subject, counts)
         _write_events(study, subject, schedule)
         _write_betas(study, subject, schedule, features, counts)
 
@@ -76,7 +76,7 @@ def _write_tasks(study: Study) -> None:
         write_json(study.root / f"task-{split}_events.json", columns)
 
 
-def _schedule(study: Study, subject: str, counts: dict[str, int]) -> dict[tuple[int, str], np.ndarray]:
+def schedule_of(study: Study, subject: str, counts: dict[str, int]) -> dict[tuple[int, str], np.ndarray]:
     """Which clips (0-based within their split) are shown in which session, in order."""
     rng = study.rng(subject, 0)
     return {
@@ -133,7 +133,7 @@ def _write_betas(
     with ExitStack() as stack:
         arrays = {split: stack.enter_context(_organized(study, subject, split, counts)) for split in RUNS}
         repeats = {split: np.zeros(counts[f"{split}_clips"], int) for split in RUNS}
-        for split, shown, betas in _sessions(study, subject, schedule, features, tuning.weights, ratio):
+        for split, shown, betas in sessions(study, subject, schedule, features, tuning.weights, ratio):
             for clip, values in zip(shown, betas, strict=True):
                 arrays[split][clip, repeats[split][clip]] = values
                 repeats[split][clip] += 1
@@ -164,7 +164,7 @@ def _organized(study: Study, subject: str, split: str, counts: dict[str, int]) -
     )
 
 
-def _sessions(
+def sessions(
     study: Study,
     subject: str,
     schedule: dict[tuple[int, str], np.ndarray],
