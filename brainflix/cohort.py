@@ -100,7 +100,8 @@ def read_cohort(
         agree: keys of ``about`` that must be the same in all files, e.g. ``space``.
 
     Raises:
-        InputError: no file or row, unequal shapes, or files that disagree (simulated and real, say).
+        InputError: no file or row, unequal shapes, files that disagree (simulated and real, say), or a
+            stimulus that is trained on in one file and held out in another.
     """
     files = [artifacts.read(path, kind=kind, load=False) for path in paths]
     if not files:
@@ -110,6 +111,7 @@ def read_cohort(
             expected = f"rows of shape {files[0].values.shape[1:]} as in {paths[0]}"
             raise InputError.about(path, expected=expected, found=str(file.values.shape[1:]))
     about = artifacts.common_about((f.about for f in files), *agree)
+    _refuse_leak(paths, files)
     tables = [_rows(number, file) for number, file in enumerate(files)]
     whole = Cohort(
         paths=tuple(Path(p) for p in paths),
@@ -124,6 +126,21 @@ def read_cohort(
         listed = ", ".join(map(str, paths))
         raise InputError.about(listed, expected=f"rows of split {' or '.join(sorted(splits))}", found="none")
     return chosen
+
+
+def _refuse_leak(paths: Sequence[Path], files: Sequence[artifacts.Samples]) -> None:
+    """A stimulus is held out everywhere or nowhere, also where one study is in the config under two names."""
+    stimuli: dict[tuple[str, str], set[str]] = {}
+    for file in files:
+        study = file.about.get("adapter", file.about["dataset"])
+        for split, rows in file.rows.groupby("split"):
+            stimuli.setdefault((study, str(split)), set()).update(rows["stimulus"])
+    for (study, split), names in stimuli.items():
+        both = names & stimuli.get((study, "test"), set())
+        if split == "train" and both:
+            found = f"{len(both):,} in both, such as {min(both)!r}"
+            listed = ", ".join(map(str, paths))
+            raise InputError.about(listed, expected="every stimulus in train or in test", found=found)
 
 
 def _rows(number: int, file: artifacts.Samples) -> pd.DataFrame:

@@ -9,8 +9,6 @@ import numpy as np
 from brainflix import artifacts
 from brainflix.cohort import read_cohort
 
-SPLITS = ("train", "test", "rest")
-
 
 def embed(*, encoder: Path, responses: list[Path], out: list[Path], threads: int, batch: int = 64) -> None:
     """Give every response, of every split, its embedding.
@@ -32,8 +30,8 @@ def embed(*, encoder: Path, responses: list[Path], out: list[Path], threads: int
     tensors, header = artifacts.load_weights(encoder, kind="encoder")
     model = load_encoder(tensors, header).to(device)
     for source, destination in zip(responses, out, strict=True):
-        cohort = read_cohort([source], kind="responses", splits=SPLITS)
         before = artifacts.read(source, kind="responses", load=False)
+        cohort = read_cohort([source], kind="responses", splits=set(before.rows["split"]))
         artifacts.common_about([header, before.about], "space")
         about = {**before.about, "encoder": {k: header[k] for k in ("model", "stages")}}
         with (

@@ -57,6 +57,7 @@ def parcellate(
     rows = pd.concat([part.rows for part in parts], ignore_index=True)
     about: dict[str, Any] = {
         "dataset": name,
+        "adapter": dataset,
         "subject": ",".join(subjects),
         "space": space,
         "vertices_sha256": atlas.sha256(vertices),

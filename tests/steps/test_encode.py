@@ -184,7 +184,13 @@ def test_files_say_where_they_come_from(study):
     assert about["regressor"]["model"] == "mlp"
 
 
-def test_embeddings_have_the_rows_of_their_responses_in_their_order(study):
+@pytest.mark.parametrize("split", ["train", "overlap"])
+def test_embeddings_have_the_rows_of_their_responses_in_their_order(study, split):
+    def relabel(values, rows):
+        rows.loc[rows["stimulus"] == "bmd-03", "split"] = split  # "overlap": clips of HAD that nobody learns from
+        return values
+
+    study.write_responses("bmd", "01", relabel)
     encoder = run_pretrain(study, study.path("e.safetensors"))
     embed(encoder=encoder, responses=study.responses[:1], out=[study.path("x.h5")], threads=1)
     made = artifacts.read(study.path("x.h5"), kind="embeddings")
