@@ -3,6 +3,8 @@
 # A path names every choice that determined the file, and nothing else:
 #   results/{dataset}/stimuli.tsv  captions.tsv                                 index, caption
 #   results/{dataset}/responses/sub-{subject}.h5  (hcp: shard-{shard}.h5)       parcellate
+#   results/{dataset}/reliability/sub-{subject}.h5                              reliability
+#   results/{dataset}/qc/sub-{subject}.csv .dscalar.nii  qc.csv                  qc, stack
 #   results/{dataset}/targets/{target}.h5                                       extract
 #   results/encoders/{encoder}/{scope}/seed-{seed}/encoder.safetensors          pretrain, align
 #   results/encoders/{encoder}/{scope}/seed-{seed}/{dataset}/sub-{subject}.h5   embed
@@ -12,7 +14,7 @@
 #   results/{dataset}/{variant}/metrics.csv                                     summarize
 #   results/{dataset}/metrics.csv                                               headline
 #   results/ablations/{variant}/metrics.csv                                     one ablation, on BMD
-#   results/figures/gallery-{dataset}.png .mp4                                  gallery
+#   results/figures/gallery-{dataset}.png .mp4  qc-{dataset}-{subject}.png      gallery, qc
 from snakemake.utils import min_version
 
 min_version("9.27")
@@ -28,6 +30,7 @@ include: "workflow/rules/common.smk"
 include: "workflow/rules/phantom.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/data.smk"
+include: "workflow/rules/qc.smk"
 include: "workflow/rules/targets.smk"
 include: "workflow/rules/encode.smk"
 include: "workflow/rules/regress.smk"

@@ -21,6 +21,12 @@ def responses(config: Config, dataset: str, subjects: list[str]) -> list[str]:
     return [f"results/{dataset}/responses/{stem}.h5" for stem in names.response_stems(config, dataset, subjects)]
 
 
+def other_reliabilities(config: Config, wildcards: Any) -> list[str]:
+    """Reliability of the dataset's other subjects, whom a subject is compared with."""
+    subjects = config["datasets"][wildcards.dataset]["subjects"]
+    return [f"results/{wildcards.dataset}/reliability/sub-{s}.h5" for s in subjects if s != wildcards.subject]
+
+
 def learned_responses(config: Config, wildcards: Any) -> list[str]:
     """Responses an encoder is pretrained on or aligned with."""
     return [path for dataset, subjects in _cohort(config, wildcards) for path in responses(config, dataset, subjects)]

@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "brainflix"
 FLOORS = [
     {"cli"},
     {"steps"},
-    {"datasets", "phantom", "figures"},
+    {"datasets", "phantom", "figures", "brainmaps"},
     {
         "artifacts",
         "atlas",
@@ -19,9 +19,11 @@ FLOORS = [
         "checkpoints",
         "cohort",
         "pairs",
+        "reliability",
         "report",
         "metrics",
         "stats",
+        "surfaces",
     },
     {"config", "paths", "locks", "settings", "errors"},
 ]
@@ -93,7 +95,7 @@ def test_only_artifacts_opens_our_files(path):
         assert not used
 
 
-@pytest.mark.parametrize("name", ["metrics", "stats", "training", "models"])
+@pytest.mark.parametrize("name", ["metrics", "reliability", "stats", "training", "models"])
 def test_array_code_knows_no_files_and_no_datasets(name):
     for path in FILES:
         if top(path) == name:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from brainflix.datasets import bmd_betas
+from brainflix.datasets import bmd_betas, bmd_ceilings
 from brainflix.datasets.base import (
     Facts,
     Responses,
@@ -125,6 +125,9 @@ class Options:
     def repeats(self, split: str) -> int:
         """Presentations of each clip of a split."""
         return self.train_repeats if split == "train" else self.test_repeats
+
+
+published_ncsnr = bmd_ceilings.published_ncsnr  # what `reliability` compares its own with
 
 
 def raw_files(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> list[Path]:

@@ -59,6 +59,13 @@ def test_all_plans_every_table_and_picture(snakemake):
     assert jobs["headline"] == 2 and jobs["gallery"] == 2
 
 
+def test_quality_control_needs_raw_data_and_nothing_that_learns(snakemake):
+    jobs = plan(snakemake, "results/bmd/qc.csv")
+    subjects = len(PAPER["datasets"]["bmd"]["subjects"])
+    assert jobs["stack"] == 1 and jobs["qc"] == jobs["reliability"] == subjects
+    assert set(jobs) == {"synthesize_bmd", "index", "reliability", "qc", "stack"}
+
+
 def test_missing_data_are_named_before_anything_runs(snakemake, tmp_path):
     run = snakemake("--dry-run", "results/bmd/metrics.csv")
     assert run.code == 1 and "Raw data are missing" in run.text
