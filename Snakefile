@@ -2,7 +2,7 @@
 #
 # A path names every choice that determined the file, and nothing else:
 #   results/{dataset}/stimuli.tsv  captions.tsv                                 index, caption
-#   results/{dataset}/responses/sub-{subject}.h5  (hcp: shard-{shard}.h5)       parcellate
+#   results/{dataset}/responses/sub-{subject}.h5  (hcp: shard-{shard}.h5)       parcellate (.qc.tsv beside it)
 #   results/{dataset}/reliability/sub-{subject}.h5                              reliability
 #   results/{dataset}/qc/sub-{subject}.csv .dscalar.nii  qc.csv                  qc, stack
 #   results/{dataset}/targets/{target}.h5                                       extract

@@ -9,6 +9,7 @@ are bound to the evaluated subject, and the binding shows in the path as the *sc
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -198,6 +199,24 @@ def check(config: Config) -> None:
         if value not in allowed:
             raise InputError.about(
                 f"config: {key}", expected=f"one of {', '.join(sorted(allowed))}", found=f"{value!r}"
+            )
+    for dataset, entry in config["datasets"].items():
+        twice = [subject for subject, count in Counter(entry["subjects"]).items() if count > 1]
+        if twice:
+            found = f"{', '.join(twice)} twice"
+            raise InputError.about(f"config: datasets.{dataset}.subjects", expected="each once", found=found)
+    for name, entry in config["cohorts"].items():
+        for dataset, who in entry.items():
+            if not isinstance(who, str) and dataset in config["datasets"]:
+                _check_shards(config, f"config: cohorts.{name}.{dataset}", dataset, who)
+
+
+def _check_shards(config: Config, where: str, dataset: str, subjects: Sequence[str]) -> None:
+    """A file of responses is learned from as a whole, so a cohort may not cut through a shard."""
+    for stem, inside in shards(config, dataset).items():
+        if 0 < len(set(inside) & set(subjects)) < len(inside):
+            raise InputError.about(
+                where, expected=f"all subjects of {stem} or none (shard_subjects)", found=", ".join(subjects)
             )
 
 

@@ -105,6 +105,22 @@ def test_random_runs_noise_through_the_trained_pipeline(paper):
     assert paths.generated(paper, w)["latents"] == "results/regressors/full/bmd/seed-0/bmd/sub-gaussian/z-zeroscope.h5"
 
 
+def test_a_subject_listed_twice_is_refused(paper):
+    paper["datasets"]["hcp"]["subjects"] = ["100206", "100307", "100206"]
+    with pytest.raises(InputError, match=r"config: datasets\.hcp\.subjects: expected each once, found 100206 twice"):
+        names.check(paper)
+
+
+def test_a_cohort_may_not_cut_through_a_shard(paper):
+    hcp = paper["datasets"]["hcp"]
+    hcp["shard_subjects"] = 2
+    paper["cohorts"]["hcp-bmd"]["hcp"] = hcp["subjects"][:4]
+    names.check(paper)
+    paper["cohorts"]["hcp-bmd"]["hcp"] = hcp["subjects"][:3]
+    with pytest.raises(InputError, match=r"config: cohorts\.hcp-bmd\.hcp: expected all subjects of shard-001 or none"):
+        names.check(paper)
+
+
 def test_subjects_can_be_cut_into_shards(paper):
     hcp = paper["datasets"]["hcp"]
     hcp["shard_subjects"] = 2

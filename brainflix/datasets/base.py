@@ -51,10 +51,29 @@ class Block:
     Attributes:
         source: the raw file, to be named when its values are refused.
         values: float32 (n_rows, n_vertices); NaN or infinite where the file says nothing usable.
+        volumes: volumes of the file, where it is a series whose quality was looked at.
+        tsnr: their temporal signal-to-noise ratio, mean over standard deviation, median over vertices.
     """
 
     source: Path
     values: np.ndarray
+    volumes: int | None = None
+    tsnr: float | None = None
+
+
+@dataclass(frozen=True)
+class Skipped:
+    """A run that gives no rows, which its dataset allows.
+
+    Attributes:
+        volumes: volumes of the file; None where there is none.
+        reason: why, in words.
+    """
+
+    run: str
+    source: Path
+    volumes: int | None
+    reason: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +87,7 @@ class Responses:
         by_train_rows: the reader of the blocks still has to z-score each vertex with the mean and
             standard deviation of the rows whose split is ``train``.
         nan_share: largest share of the vertices that may be unusable in one block.
+        skipped: runs that were asked for and have no rows.
     """
 
     rows: pd.DataFrame
@@ -75,6 +95,7 @@ class Responses:
     normalisation: str
     by_train_rows: bool
     nan_share: float
+    skipped: tuple[Skipped, ...] = ()
 
 
 def require(condition: bool, where: str, *, expected: str, found: object) -> None:

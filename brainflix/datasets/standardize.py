@@ -13,12 +13,22 @@ CONSTANT = 1e-10
 
 def z_score(series: np.ndarray, *, ddof: int) -> np.ndarray:
     """z-score along the last axis: (n_vertices, n_volumes) -> float64, NaN where constant."""
+    centred, _, std = centre(series, ddof=ddof)
+    centred /= std
+    return centred
+
+
+def centre(series: np.ndarray, *, ddof: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Deviations from the mean along the last axis, mean and standard deviation, in float64.
+
+    Returns:
+        (n_vertices, n_volumes), (n_vertices, 1), (n_vertices, 1): NaN where constant.
+    """
     centred = series.astype(np.float64)
     mean = centred.mean(axis=1, keepdims=True)
     centred -= mean
     variance = np.einsum("vt,vt->v", centred, centred)[:, None] / (series.shape[1] - ddof)
-    centred /= _usable(np.sqrt(variance), mean)
-    return centred
+    return centred, mean, _usable(np.sqrt(variance), mean)
 
 
 def detrend(series: np.ndarray, *, order: int) -> np.ndarray:

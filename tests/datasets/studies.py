@@ -21,7 +21,7 @@ CC2017 = {
     "normalisation": "train",
     "nan_share": 0.05,
 }
-HCP = {"runs": ["REST1_LR", "REST2_RL"], "window_volumes": 10, "nan_share": 0.05}
+HCP = {"runs": ["REST1_LR", "REST2_RL"], "window_volumes": 10, "window_seconds": None, "nan_share": 0.05}
 OPTIONS = {"bmd": BMD, "had": HAD, "cc2017": CC2017, "hcp": HCP}
 SUBJECT = {"bmd": "01", "had": "01", "cc2017": "1", "hcp": "100307"}
 

@@ -1,11 +1,14 @@
 """The CIFTI reader, with nibabel as the independent truth."""
 
 import gzip
-import shutil
+import itertools
+import os
 
 import nibabel as nib
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from brainflix import atlas
 from brainflix.datasets import cifti
@@ -68,11 +71,49 @@ def _rewrite(source, path, dtype, slope, intercept):
 
 def test_compressed_files_are_read(tmp_path, series):
     path = tmp_path / "c.dtseries.nii.gz"
-    with series.open("rb") as source, gzip.open(path, "wb", compresslevel=1) as target:
-        shutil.copyfileobj(source, target)
+    _compressed(series, path)
     assert np.array_equal(read(path), read(series))
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
-    with pytest.raises(InputError, match=r"c\.dtseries\.nii\.gz: expected a whole file"):
+    with pytest.raises(InputError, match=r"c\.dtseries\.nii\.gz: expected .* bytes, found .*: it is truncated"):
+        read(path)
+
+
+def test_compressed_columns_come_in_the_order_asked_for(tmp_path, series, monkeypatch):
+    path = _compressed(series, tmp_path / "c.dtseries.nii.gz")
+    some = np.array([91_281, 5, 6, 7, 0, 59_412, 6])
+    monkeypatch.setattr(cifti, "BLOCK_BYTES", 100)  # three series a block
+    assert np.array_equal(read(path, some), nib.load(series).get_fdata(dtype=np.float32)[:, some])
+
+
+def _compressed(source, path, parts=1):
+    data = source.read_bytes()
+    edges = np.linspace(0, len(data), parts + 1).astype(int)
+    path.write_bytes(b"".join(gzip.compress(data[a:b], 1) for a, b in itertools.pairwise(edges)))
+    return path
+
+
+def test_compressed_files_of_several_parts_are_whole(tmp_path, series):
+    path = _compressed(series, tmp_path / "d.dtseries.nii.gz", parts=3)
+    assert np.array_equal(read(path), read(series))
+    path.write_bytes(path.read_bytes()[:-1_000_000])
+    with pytest.raises(InputError, match="it is truncated"):
+        read(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"\x1f", b"no gzip at all", gzip.compress(b"") + b"\0" * 3])
+def test_what_is_not_gzip_is_refused_by_name(tmp_path, content):
+    path = tmp_path / "bad.dtseries.nii.gz"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"bad\.dtseries\.nii\.gz: expected a CIFTI-2 file"):
+        read(path)
+
+
+def test_what_cannot_be_inflated_is_refused(tmp_path, series):
+    path = _compressed(series, tmp_path / "e.dtseries.nii.gz")
+    data = bytearray(path.read_bytes())
+    data[len(data) // 4 : -8] = b"\xff" * len(data[len(data) // 4 : -8])
+    path.write_bytes(data)
+    with pytest.raises(InputError, match=r"e\.dtseries\.nii\.gz: expected a whole file, found Error"):
         read(path)
 
 
@@ -153,3 +194,79 @@ def test_milliseconds_are_understood(series):
     assert milli != xml
     assert parse_axes(milli).step_seconds == pytest.approx(0.72)
     assert parse_axes(xml.replace(b'"SECOND"', b'"HERTZ"')).step_seconds is None
+
+
+@pytest.mark.parametrize("slope, intercept", [(0.0, 5.0), (np.nan, 1.0), (np.inf, 1.0)])
+def test_a_slope_that_means_none_is_none(tmp_path, series, slope, intercept):
+    path = tmp_path / "k.dtseries.nii"
+    _rewrite(series, path, np.dtype("<i2"), slope, intercept)
+    assert np.array_equal(read(path), nib.load(path).get_fdata()[:, VERTICES].astype(np.float32))
+
+
+def test_an_intercept_that_is_no_number_is_refused(tmp_path, series):
+    _rewrite(series, tmp_path / "l.nii", np.dtype("<i2"), 0.5, np.nan)
+    with pytest.raises(InputError, match=r"l\.nii: expected a finite intercept, found nan"):
+        read(tmp_path / "l.nii")
+
+
+def test_a_type_that_is_no_number_is_refused(tmp_path, series):
+    data = bytearray(series.read_bytes())
+    data[12:14] = (128).to_bytes(2, "little")  # RGB
+    (tmp_path / "m.nii").write_bytes(data)
+    with pytest.raises(InputError, match=r"m\.nii: expected a numeric data type, found NIfTI code 128"):
+        read(tmp_path / "m.nii")
+
+
+def test_a_file_that_may_not_be_read_is_refused_by_name(series, monkeypatch):
+    def refuse(path, *_, **__):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(series), "open", refuse)  # a test may run as root, whom permissions do not stop
+    with pytest.raises(
+        InputError, match=r"a\.dtseries\.nii: expected a readable CIFTI-2 file, found Permission denied"
+    ):
+        read(series)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_without_permissions_is_refused_by_name(tmp_path, series):
+    path = tmp_path / "n.dtseries.nii"
+    path.write_bytes(series.read_bytes())
+    path.chmod(0)
+    with pytest.raises(
+        InputError, match=r"n\.dtseries\.nii: expected a readable CIFTI-2 file, found Permission denied"
+    ):
+        read(path)
+
+
+def test_links_in_circles_and_folders_are_refused_by_name(tmp_path):
+    path = tmp_path / "o.dtseries.nii"
+    path.symlink_to(path)
+    with pytest.raises(InputError, match=r"o\.dtseries\.nii: .* found Too many levels of symbolic links"):
+        read(path)
+    with pytest.raises(InputError, match="expected a readable CIFTI-2 file, found Is a directory"):
+        read(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def head(series):
+    """A file of two volumes, its bytes, and where its XML without the long lists of vertices lies."""
+    data = series.read_bytes()
+    return data, [*range(540), *range(544, 552), *range(552, 1200)]
+
+
+@settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_a_corrupt_header_is_refused_or_harmless_but_never_another_error(tmp_path, head, data):
+    whole, places = head
+    changed = bytearray(whole)
+    for _ in range(data.draw(st.integers(1, 4))):
+        changed[data.draw(st.sampled_from(places))] = data.draw(st.integers(0, 255))
+    path = tmp_path / "p.dtseries.nii"
+    path.write_bytes(changed)
+    try:
+        values = read(path)
+    except InputError as error:
+        assert str(error).startswith(f"{path}: expected ") and "\n" not in str(error)
+    else:
+        assert values.shape[1] == len(VERTICES)

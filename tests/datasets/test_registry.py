@@ -65,6 +65,7 @@ def test_an_unknown_or_lacking_option_is_refused_by_name(name, tmp_path):
         ("hcp", {"runs": ["REST3_LR"]}),
         ("hcp", {"runs": ["REST1_LR", "REST1_LR"]}),
         ("hcp", {"window_volumes": 0}),
+        ("hcp", {"window_seconds": 8.0}),
         ("hcp", {"nan_share": 2}),
     ],
 )
@@ -73,7 +74,7 @@ def test_an_impossible_option_is_refused(name, change, tmp_path):
         datasets.adapter(name).raw_files(root=tmp_path, subjects=[], options={**studies.OPTIONS[name], **change})
 
 
-@pytest.mark.parametrize("name", ["bmd", "had", "cc2017"])
+@pytest.mark.parametrize("name", ["bmd", "had", "cc2017", "hcp"])
 @pytest.mark.parametrize("subject", ["x", "", "../1"])
 def test_an_impossible_subject_is_refused(name, subject, tmp_path):
     with pytest.raises(InputError, match=f"subjects of dataset {name}"):

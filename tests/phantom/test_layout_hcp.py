@@ -1,8 +1,13 @@
 """The simulated HCP tree, file by file, against the names of S1200 and of the 2025 release."""
 
+import gzip
+
 import nibabel as nib
 import numpy as np
 import pytest
+
+from brainflix.steps.synthesize import synthesize
+from tests.conftest import phantom_settings
 
 STRUCTURES = {  # the 91,282 grayordinates of HCP pipelines
     "CORTEX_LEFT": 29696,
@@ -65,3 +70,41 @@ def test_subjects_differ(root):
         np.asanyarray(nib.load(root / s / "MNINonLinear" / "Results" / RUN / f).dataobj) for s, f in FILES.items()
     )
     assert abs(np.corrcoef(first.ravel(), second.ravel())[0, 1]) < 0.2
+
+
+@pytest.fixture(scope="module")
+def odd(tmp_path_factory):
+    """Every quirk at once, two runs a subject."""
+    root = tmp_path_factory.mktemp("odd")
+    settings = phantom_settings("hcp", counts={"runs": 2, "volumes": 20})
+    quirks = ["no-msmall", "short-run", "missing-run", "compressed"]
+    synthesize(dataset="hcp", root=root, settings=settings, seed=0, quirks=quirks)
+    return root
+
+
+def test_quirks_are_named_and_cut_and_left_out_as_their_text_says(root, odd):
+    files = {str(p.relative_to(odd)) for p in odd.rglob("*.dtseries.nii*")}
+    second = RUN.replace("LR", "RL")
+    assert files == {
+        f"100206/MNINonLinear/Results/{RUN}/{RUN}_Atlas_hp2000_clean.dtseries.nii.gz",
+        f"100206/MNINonLinear/Results/{second}/{second}_Atlas_hp2000_clean.dtseries.nii.gz",
+        f"100307/MNINonLinear/Results/{RUN}/{FILES['100307']}.gz",
+    }
+    plain = (root / "100307" / "MNINonLinear" / "Results" / RUN / FILES["100307"]).read_bytes()
+    packed = (odd / "100307" / "MNINonLinear" / "Results" / RUN / f"{FILES['100307']}.gz").read_bytes()
+    assert gzip.decompress(packed) == plain, "values are those written without quirks"
+    short = odd / "100206" / "MNINonLinear" / "Results" / second / f"{second}_Atlas_hp2000_clean.dtseries.nii.gz"
+    assert nib.Nifti2Image.from_bytes(gzip.decompress(short.read_bytes())).shape == (1, 1, 1, 1, 10, 91_282)
+
+
+def test_the_reader_takes_every_quirk(odd):
+    from brainflix import atlas
+    from brainflix.datasets import adapter
+
+    options = {"runs": ["REST1_LR", "REST1_RL"], "window_volumes": 10, "window_seconds": None, "nan_share": 0.05}
+    ask = {"root": odd, "stimuli": None, "options": options, "vertices": atlas.vertices("glasser41")}
+    first, last = (adapter("hcp").responses(subject=subject, **ask) for subject in FILES)
+    assert first.rows["run"].tolist() == ["100206/REST1_LR"] * 2 + ["100206/REST1_RL"]
+    assert last.rows["run"].tolist() == ["100307/REST1_LR"] * 2
+    assert [run.run for run in last.skipped] == ["100307/REST1_RL"]
+    assert [block.values.shape for block in first.blocks] == [(2, 13_156), (1, 13_156)]

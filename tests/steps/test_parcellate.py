@@ -117,6 +117,60 @@ def test_a_shard_holds_its_subjects_one_after_the_other(roots, tmp_path):
     assert shard.rows["run"].str.split("/").str[0].unique().tolist() == ["100206", "100307"]
 
 
+def test_a_subject_listed_twice_is_refused(roots, tmp_path):
+    root, _, stimuli = roots("hcp")
+    options = {"name": "hcp", "dataset": "hcp", "root": root, "options": studies.HCP, "stimuli": stimuli}
+    with pytest.raises(InputError, match="subjects: expected each once, found 100307 twice"):
+        parcellate(subjects=["100307", "100206", "100307"], out=tmp_path / "shard.h5", **options)
+
+
+def test_every_run_has_a_row_of_quality(roots, tmp_path):
+    root, _, stimuli = roots("hcp")
+    copy = shutil.copytree(root, tmp_path / "raw")
+    data = raw.noise((31, 91_282), seed=1)
+    data[3, VERTICES[:2]], data[:, VERTICES[7]] = np.nan, 5
+    path = next(copy.rglob("*REST2_RL*.nii"))
+    raw.write_series(path, data, step_seconds=0.72)
+    raw.write_series(next(copy.rglob("*REST1_LR*.nii")), data[:3], step_seconds=0.72)
+    options = {**studies.HCP, "runs": ["REST1_LR", "REST1_RL", "REST2_RL"]}
+    qc, out = tmp_path / "sub.qc.tsv", tmp_path / "sub.h5"
+    parcellate(
+        name="hcp", dataset="hcp", root=copy, subjects=["100307"], options=options, stimuli=stimuli, out=out, qc=qc
+    )
+    table = artifacts.read_table(qc, columns=["file", "tsnr"]).set_index("run")
+    used = table.loc["100307/REST2_RL"]
+    assert (used["volumes"], used["rows"], used["nan_vertices"], used["skipped"]) == (31, 3, 3, "")
+    usable = np.setdiff1d(VERTICES, VERTICES[[0, 1, 7]])
+    wanted = data[:, usable].astype(float)
+    assert used["tsnr"] == pytest.approx(np.median(wanted.mean(axis=0) / wanted.std(axis=0)), rel=1e-6)
+    assert copy / used["file"] == path
+    short, missing = table.loc["100307/REST1_LR"], table.loc["100307/REST1_RL"]
+    assert (short["volumes"], short["rows"]) == (3, 0) and "shorter than a window" in short["skipped"]
+    assert np.isnan(missing["volumes"]) and missing["rows"] == 0 and missing["skipped"] == "no such file"
+    assert not table["simulated"].any() and (table["subject"] == "100307").all()
+    assert len(artifacts.read(out, kind="responses").rows) == 3
+
+
+def test_a_file_that_comes_in_pieces_has_one_row_of_quality(roots, tmp_path):
+    root, _, stimuli = roots("bmd")
+    options = {"options": studies.BMD, "stimuli": stimuli, "out": tmp_path / "sub.h5", "qc": tmp_path / "qc.tsv"}
+    parcellate(name="bmd", dataset="bmd", root=root, subjects=["01"], **options)
+    table = artifacts.read_table(tmp_path / "qc.tsv", columns=["file", "nan_vertices"])
+    assert table["rows"].tolist() == [8, 6]  # 4 clips twice, 2 clips three times
+    assert table["nan_vertices"].tolist() == [4, 4]
+    assert table["file"].is_unique
+
+
+def test_a_full_disk_is_one_line_exit_code_1_and_nothing_half_written(roots, tmp_path):
+    root, _, stimuli = roots("hcp")
+    out = tmp_path / "out" / "sub.h5"
+    # A limit on the size of files stands in for a full disk: the write fails after some of it was written.
+    done = _command("hcp", root, stimuli, out, before="import resource; resource.setrlimit(1, (99_999, 99_999))")
+    assert done.returncode == 1
+    assert done.stderr.count("\n") == 1 and f"{out}: expected room for it on its disk" in done.stderr
+    assert not list(out.parent.iterdir())
+
+
 def test_the_mark_of_the_phantom_makes_a_file_simulated(roots, tmp_path):
     root, _, stimuli = roots("hcp")
     marked = shutil.copytree(root, tmp_path / "marked")
@@ -155,13 +209,39 @@ def _truncate(root):
 
 
 def _remove(root):
-    next(root.rglob("*REST2_RL*.nii")).unlink()
-    return "found No such file or directory"
+    for path in root.rglob("*.dtseries.nii"):
+        path.unlink()
+    return "expected a run of at least 10 volumes, found 100307/REST1_LR: no such file; 100307/REST2_RL: no such file"
 
 
 def _shorten(root):
-    raw.write_series(next(root.rglob("*REST2_RL*.nii")), np.zeros((3, 91_282), np.float32), step_seconds=0.72)
-    return "expected at least 10 volumes, found 3"
+    for path in root.rglob("*.dtseries.nii"):
+        raw.write_series(path, np.zeros((3, 91_282), np.float32), step_seconds=0.72)
+    return "REST2_RL: 3 volumes, shorter than a window of 10 volumes"
+
+
+def _loop(root):
+    path = next(root.rglob("*REST2_RL*.nii"))
+    path.unlink()
+    path.symlink_to(path)
+    return "expected a readable CIFTI-2 file, found Too many levels of symbolic links"
+
+
+def _empty(root):
+    next(root.rglob("*REST2_RL*.nii")).write_bytes(b"")
+    return "expected a CIFTI-2 file, found its end too early"
+
+
+def _constant(root):
+    data = raw.noise((20, 91_282), seed=0)
+    data[:, :30_000] = 7
+    raw.write_series(next(root.rglob("*REST2_RL*.nii")), data, step_seconds=0.72)
+    return "of the vertices NaN, infinite or constant, found"
+
+
+def _other_repetition_time(root):
+    raw.write_series(next(root.rglob("*REST2_RL*.nii")), raw.noise((20, 91_282), seed=0), step_seconds=2.0)
+    return "expected a repetition time of 0.72 s, found 2.0 s"
 
 
 def _cortex_only(root):
@@ -178,7 +258,10 @@ def _nan(root):
     return "of the vertices NaN, infinite or constant, found"
 
 
-@pytest.mark.parametrize("damage", [_truncate, _remove, _shorten, _cortex_only, _nan])
+@pytest.mark.parametrize(
+    "damage",
+    [_truncate, _empty, _remove, _shorten, _loop, _cortex_only, _nan, _constant, _other_repetition_time],
+)
 def test_bad_series_are_one_line_exit_code_1_and_nothing_half_written(roots, tmp_path, damage):
     root, _, stimuli = roots("hcp")
     copy = shutil.copytree(root, tmp_path / "raw")
@@ -201,11 +284,11 @@ def test_a_malicious_pickle_is_one_line_and_exit_code_1(roots, tmp_path):
     assert not list((tmp_path / "out").iterdir())
 
 
-def _command(name, root, stimuli, out):
+def _command(name, root, stimuli, out, before=""):
     command = [
         sys.executable,
-        "-m",
-        "brainflix.cli",
+        "-c",
+        f"{before}\nfrom brainflix.cli import main; main()",
         "parcellate",
         "--name",
         name,

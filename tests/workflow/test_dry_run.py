@@ -1,5 +1,7 @@
 """Which rules a target needs, and which it must not need, at the size of the paper."""
 
+import shutil
+
 import pytest
 import yaml
 
@@ -95,3 +97,21 @@ def test_a_wrong_config_is_refused_in_one_sentence(snakemake, overlay, sentence)
     import re
 
     assert re.search(sentence, run.text), run.text[-2000:]
+
+
+def test_a_study_of_a_thousand_subjects_is_planned_in_shards_without_listing_folders(snakemake, tmp_path):
+    subjects = [str(100_000 + i) for i in range(1084)]
+    for subject in subjects[:5]:  # the others are links to these
+        for run in ("REST1_LR", "REST1_RL", "REST2_LR", "REST2_RL"):
+            folder = tmp_path / f"hcp/{subject}/MNINonLinear/Results/rfMRI_{run}"
+            folder.mkdir(parents=True)
+            (folder / f"rfMRI_{run}_Atlas_MSMAll_hp2000_clean.dtseries.nii").touch()
+    for i, subject in enumerate(subjects[5:]):
+        (tmp_path / "hcp" / subject).symlink_to(tmp_path / "hcp" / subjects[i % 5])
+    shutil.rmtree(tmp_path / "hcp/100000/MNINonLinear/Results/rfMRI_REST2_RL")  # and a run of every fifth is missing
+    overlay = {"datasets": {"hcp": {"root": str(tmp_path / "hcp"), "subjects": subjects, "shard_subjects": 50}}}
+    (tmp_path / "hcp").chmod(0o111)  # may be entered, not listed
+    targets = [f"results/hcp/responses/shard-{i:03d}.h5" for i in range(22)]
+    run = snakemake("--dry-run", *targets, overlay=overlay)
+    assert run.code == 0, run.text[-3000:]
+    assert run.jobs["parcellate"] == 22 and run.jobs["index"] == 1

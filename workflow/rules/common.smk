@@ -1,5 +1,6 @@
 # What all rules share: names and paths of the config, turned into inputs and flags.
 # Named inputs of a rule are the flags of its step: input.features -> --features (see flags()).
+import functools
 import json
 import shlex
 import sys
@@ -87,6 +88,7 @@ def options(wildcards):
     return f"--subjects {shlex.join(subjects)} --options {shlex.quote(json.dumps(entry['options']))}"
 
 
+@functools.cache  # every job of a dataset asks
 def what_is_missing(dataset):
     """A sentence on raw files that are not there and that nobody makes, or None."""
     entry = config["datasets"][dataset]
@@ -105,14 +107,15 @@ def raw_files(dataset, kind, **who):
     entry = config["datasets"][dataset]
     if dataset in config["phantom"]:
         return [f"{entry['root']}/phantom.json"]
-    if what_is_missing(dataset):
-        sentences = filter(None, map(what_is_missing, config["datasets"]))
-        raise WorkflowError("Raw data are missing.\n" + "\n".join(sentences))
     find = getattr(datasets.adapter(entry["adapter"]), kind)
-    return [
-        str(file)
-        for file in find(root=Path(entry["root"]), options=entry["options"], **who)
-    ]
+    try:
+        if what_is_missing(dataset):
+            sentences = filter(None, map(what_is_missing, config["datasets"]))
+            raise WorkflowError("Raw data are missing.\n" + "\n".join(sentences))
+        files = find(root=Path(entry["root"]), options=entry["options"], **who)
+    except InputError as error:
+        raise WorkflowError(str(error))
+    return [str(file) for file in files]
 
 
 def stimulus_files(wildcards):

@@ -21,7 +21,8 @@ rule parcellate:
         response_files,
         stimuli="results/{dataset}/stimuli.tsv",
     output:
-        "results/{dataset}/responses/{stem}.h5",
+        responses="results/{dataset}/responses/{stem}.h5",
+        qc="results/{dataset}/responses/{stem}.qc.tsv",
     log:
         "results/logs/parcellate/{dataset}/{stem}.log",
     benchmark:
@@ -37,7 +38,7 @@ rule parcellate:
         inputs=flags,
     shell:
         "brainflix parcellate --name {wildcards.dataset} {params.source} {params.options} {params.inputs}"
-        " --out {output} > {log} 2>&1"
+        " --out {output.responses} --qc {output.qc} > {log} 2>&1"
 
 
 rule gaussian:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import numpy as np
 
 from brainflix import artifacts
+from brainflix.artifacts import replacing
 from brainflix.phantom.cifti import write_series
 from brainflix.phantom.signals import noise
 from brainflix.phantom.study import BASELINE, LABEL, PER_UNIT, Study, write_text
@@ -15,6 +17,12 @@ LIMITS = {"runs": 4, "volumes": 1200}
 RUNS = ("rfMRI_REST1_LR", "rfMRI_REST1_RL", "rfMRI_REST2_LR", "rfMRI_REST2_RL")
 ENDINGS = ("_Atlas_MSMAll_hp2000_clean", "_Atlas_MSMAll_hp2000_clean_rclean_tclean")
 REPETITION_TIME = 0.72
+QUIRKS = {
+    "no-msmall": "the first subject's series are named as those without multimodal surface matching",
+    "short-run": "the last run of the first subject breaks off half way",
+    "missing-run": "the last subject lacks the last run",
+    "compressed": "series are .nii.gz, as some sites keep them",
+}
 
 
 def write(study: Study) -> None:
@@ -23,14 +31,33 @@ def write(study: Study) -> None:
     write_text(study.root / "README", f"HCP resting state\n\n{LABEL}")
     for position, subject in enumerate(study.settings.subjects):
         for run in range(counts["runs"]):
-            path = _series_path(study.root, subject, run, ENDINGS[position % 2])
-            write_series(path, _rest(study, subject, run, counts["volumes"]), repetition_time=REPETITION_TIME)
+            is_last_run = run == counts["runs"] - 1
+            if "missing-run" in study.quirks and subject == study.settings.subjects[-1] and is_last_run:
+                continue
+            path = _series_path(study, position, run)
+            values = _rest(study, subject, run, counts["volumes"])
+            if "short-run" in study.quirks and position == 0 and is_last_run:
+                values = values[:, : counts["volumes"] // 2]
+            write_series(path, values, repetition_time=REPETITION_TIME)
+            if "compressed" in study.quirks:
+                _compress(path)
     path = study.root / "phantom" / "modes.safetensors"
     artifacts.save_weights(path, {"modes": study.modes}, study.about(kind="phantom-truth"))
 
 
-def _series_path(root: Path, subject: str, run: int, ending: str) -> Path:
-    return root / subject / "MNINonLinear" / "Results" / RUNS[run] / f"{RUNS[run]}{ending}.dtseries.nii"
+def _series_path(study: Study, position: int, run: int) -> Path:
+    ending = ENDINGS[position % 2]
+    if "no-msmall" in study.quirks and position == 0:
+        ending = "_Atlas_hp2000_clean"
+    folder = study.root / study.settings.subjects[position] / "MNINonLinear" / "Results" / RUNS[run]
+    return folder / f"{RUNS[run]}{ending}.dtseries.nii"
+
+
+def _compress(path: Path) -> None:
+    """Replace a file by its .gz; no time goes in, so equal files stay equal."""
+    with replacing(path.with_name(f"{path.name}.gz")) as partial:
+        partial.write_bytes(gzip.compress(path.read_bytes(), compresslevel=1, mtime=0))
+    path.unlink()
 
 
 def _rest(study: Study, subject: str, run: int, volumes: int) -> np.ndarray:
