@@ -38,6 +38,7 @@ STUDIES = {
     "bmd": (("01", "02"), {"train_clips": 40, "train_repeats": 3, "test_clips": 4, "test_repeats": 2}),
     "had": (("01",), {"cycles": 1}),
     "cc2017": (("1",), {"train_segments": 1, "train_repeats": 2, "test_segments": 2, "test_repeats": 1}),
+    "mosaic": (("01",), {"train_clips": 8, "train_repeats": 3, "test_clips": 4, "test_repeats": 4}),
     "hcp": (("100206", "100307"), {"runs": 1, "volumes": 20}),
 }
 

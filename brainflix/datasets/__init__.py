@@ -28,6 +28,7 @@ ADAPTERS = {
     "had": "brainflix.datasets.had",
     "cc2017": "brainflix.datasets.cc2017",
     "hcp": "brainflix.datasets.hcp",
+    "mosaic": "brainflix.datasets.mosaic",
 }
 SIMULATED_MARK = "phantom.json"
 

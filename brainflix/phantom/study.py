@@ -24,7 +24,7 @@ from brainflix.phantom.features import WORLD_STREAM, Features, reference
 from brainflix.phantom.signals import drift, noise
 from brainflix.phantom.world import Scene, sample_scene
 
-DATASETS = {"bmd": 1, "had": 2, "cc2017": 3, "hcp": 4}  # numbers that go into seeds: never renumber
+DATASETS = {"bmd": 1, "had": 2, "cc2017": 3, "hcp": 4, "mosaic": 5}  # numbers that go into seeds: never renumber
 NOISE_STREAM = 7
 BASELINE, PER_UNIT = 10_000.0, 100.0  # a series of variance 1 becomes 1 % fluctuations around 10,000
 LABEL = (

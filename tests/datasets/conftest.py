@@ -14,4 +14,4 @@ def _study(name):
     return fixture
 
 
-bmd, had, cc2017, hcp = (_study(name) for name in ("bmd", "had", "cc2017", "hcp"))
+bmd, had, cc2017, hcp, mosaic = (_study(name) for name in ("bmd", "had", "cc2017", "hcp", "mosaic"))

@@ -6,6 +6,7 @@ import json
 import pickle
 from pathlib import Path
 
+import h5py
 import numpy as np
 
 from tests.datasets import raw
@@ -22,8 +23,9 @@ CC2017 = {
     "nan_share": 0.05,
 }
 HCP = {"runs": ["REST1_LR", "REST2_RL"], "window_volumes": 10, "window_seconds": None, "nan_share": 0.05}
-OPTIONS = {"bmd": BMD, "had": HAD, "cc2017": CC2017, "hcp": HCP}
-SUBJECT = {"bmd": "01", "had": "01", "cc2017": "1", "hcp": "100307"}
+MOSAIC = {"study": "BMD", "train_trials": 5, "test_trials": 4, "nan_share": 0.05}
+OPTIONS = {"bmd": BMD, "had": HAD, "cc2017": CC2017, "hcp": HCP, "mosaic": MOSAIC}
+SUBJECT = {"bmd": "01", "had": "01", "cc2017": "1", "hcp": "100307", "mosaic": "01"}
 
 
 def write_bmd(root: Path) -> dict[str, np.ndarray]:
@@ -111,4 +113,42 @@ def write_hcp(root: Path) -> dict[str, np.ndarray]:
     return series
 
 
-WRITE = {"bmd": write_bmd, "had": write_had, "cc2017": write_cc2017, "hcp": write_hcp}
+def write_mosaic(root: Path) -> dict[str, np.ndarray]:
+    """Subject 01 of BMD as MOSAIC packs it: three train clips (one with a repeat less), two test clips of two."""
+    stems = {
+        "0001": "yt-b_x_12",
+        "0002": "yt-a_rep-1",
+        "0003": "flickr_phase-test_3",
+        "1001": "giphy-9",
+        "1002": "vine_7",
+    }
+    entries = {
+        clip: {"MiT_filename": f"playing/{stem}.mp4", "text_descriptions": [f"clip {clip}, {i}" for i in range(5)]}
+        for clip, stem in stems.items()
+    }
+    path = root / "derivatives/stimuli_metadata/annotations.json"
+    path.parent.mkdir(parents=True)
+    path.write_text(json.dumps(entries))
+    trials = [
+        ("1002", "test", 2),
+        ("1001", "test", 2),
+        ("0003", "train", 2),
+        ("0001", "train", 1),
+        ("0002", "train", 2),
+    ]
+    written, rng = {}, np.random.default_rng(11)
+    with h5py.File(root / "sub-01_BMD.hdf5", "w") as file:
+        betas = file.create_group("betas", track_order=True)
+        for clip, split, repeats in trials:
+            raw.write_movie(root / "stimuli" / split / f"{clip}.mp4", raw.numbered(20), fps=15)
+            for repeat in range(repeats):
+                values = rng.normal(size=91_282)
+                values[[53, 60]] = np.nan, np.inf
+                key = f"sub-01_BMD_stimulus-{stems[clip]}_phase-{split}_rep-{repeat}"
+                betas.create_dataset(key, data=values).attrs["nan_indices"] = np.array([53, 60])
+                written[clip, repeat + 1] = values
+        file["nan_indices_all"] = np.array([60, 53])
+    return written
+
+
+WRITE = {"bmd": write_bmd, "had": write_had, "cc2017": write_cc2017, "hcp": write_hcp, "mosaic": write_mosaic}

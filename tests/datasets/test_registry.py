@@ -67,6 +67,8 @@ def test_an_unknown_or_lacking_option_is_refused_by_name(name, tmp_path):
         ("hcp", {"window_volumes": 0}),
         ("hcp", {"window_seconds": 8.0}),
         ("hcp", {"nan_share": 2}),
+        ("mosaic", {"study": "NSD"}),
+        ("mosaic", {"train_trials": 0}),
     ],
 )
 def test_an_impossible_option_is_refused(name, change, tmp_path):
@@ -82,7 +84,7 @@ def test_an_impossible_subject_is_refused(name, subject, tmp_path):
 
 
 def test_an_unknown_dataset_is_refused_by_name():
-    with pytest.raises(InputError, match="expected one of bmd, had, cc2017, hcp, found imagenet"):
+    with pytest.raises(InputError, match="expected one of bmd, had, cc2017, hcp, mosaic, found imagenet"):
         datasets.adapter("imagenet")
 
 

@@ -97,7 +97,7 @@ def test_writing_again_gives_the_same_bytes_and_another_seed_others(tmp_path):
     assert all(other[name] != value for name, value in first.items() if name.endswith(".nii"))
 
 
-@pytest.mark.parametrize("dataset", ["bmd", "had", "cc2017", "hcp"])
+@pytest.mark.parametrize("dataset", ["bmd", "had", "cc2017", "hcp", "mosaic"])
 def test_every_tree_says_that_it_is_simulated(phantom_root, dataset):
     root = phantom_root(dataset)
     label = json.loads((root / "phantom.json").read_text())

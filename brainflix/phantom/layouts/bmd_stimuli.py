@@ -51,6 +51,11 @@ class Clip:
     fps: int
     frames: int
 
+    @property
+    def source(self) -> str:
+        """Name of the file it was cut from Moments in Time as."""
+        return f"simulated_{self.number:04d}.mp4"
+
 
 def clip_of(study: Study, split: str, number: int) -> Clip:
     kinds = [(fps, frames, share) for fps, table in FRAMES.items() for frames, share in table.items()]
@@ -102,7 +107,7 @@ def _annotation(study: Study, clip: Clip) -> dict[str, object]:
     return {
         "bmd_matrixfilename": f"vid_idx{clip.number:04d}",
         "MiT_url": "",
-        "MiT_filename": f"{scene.motion}/simulated_{clip.number:04d}.mp4",
+        "MiT_filename": f"{scene.motion}/{clip.source}",
         "set": clip.split,
         "objects": [[scene.kind], [f"{scene.colour} {scene.kind}"], [scene.kind, scene.background], [scene.kind]],
         "scenes": [[scene.background] for _ in range(4)],
