@@ -28,7 +28,7 @@ def synthesize(
     ``root/phantom/``. The same settings and seed give the same bytes; what lies there already is overwritten.
 
     Args:
-        dataset: bmd, had, cc2017 or hcp.
+        dataset: one of brainflix.phantom.study.DATASETS.
         root: folder of the dataset, as the config gives it.
         settings: how much of it to write, and how the simulated brain works.
         seed: of everything random; datasets of one study share it, and with it the subjects' common brain.
