@@ -7,7 +7,6 @@ hundred bytes before its array, a movie eight bytes per box.
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,7 +102,7 @@ def _check_pickle(path: Path, file: IO[bytes]) -> None:
             raise InputError.about(
                 path, expected=f"more than {needed:,} bytes", found=f"{found:,}: truncated"
             ) from None
-    except (pickle.UnpicklingError, EOFError, ValueError, TypeError, KeyError, IndexError, MemoryError) as error:
+    except (*pickles.DAMAGE, MemoryError) as error:
         raise InputError.about(path, expected="a whole pickle", found=f"damage ({error})") from error
 
 
