@@ -71,12 +71,12 @@ def write(study: Study) -> None:
     write_json(study.root / "task-action_events.json", COLUMNS)
     stimuli, features = [], []
     for subject in subjects:
-        runs = [run for cycle in range(cycles) for run in _cycle(study, subject, cycle)]
+        runs = [run for cycle in range(cycles) for run in runs_of_cycle(study, subject, cycle)]
         for number, run in enumerate(runs, start=1):
             _write_clips(study, run)
-            _write_events(study, subject, number, run)
+            write_events(study, subject, number, run)
         seen = [study.features.of_clips([trial.scene for trial in run], SECONDS) for run in runs]
-        _write_subject(study, subject, runs, seen)
+        write_subject(study, subject, runs, seen)
         stimuli += [_file_name(trial) for run in runs for trial in run]
         features += seen
     study.write_features(stimuli, np.concatenate(features))
@@ -92,7 +92,7 @@ def scene_of(label: int, rng: np.random.Generator) -> Scene:
     return replace(scene, kind=KINDS[kind], background=BACKGROUNDS[background])
 
 
-def _cycle(study: Study, subject: str, cycle: int) -> list[list[Trial]]:
+def runs_of_cycle(study: Study, subject: str, cycle: int) -> list[list[Trial]]:
     """Three runs of 60 trials, in which each class comes once."""
     rng = study.rng(subject, 0, cycle)
     order = rng.permutation(len(CLASSES)).reshape(RUNS_PER_CYCLE, TRIALS)
@@ -135,7 +135,7 @@ def _sidecar() -> dict[str, object]:
     return {"RepetitionTime": REPETITION_TIME, "TaskName": "action", "Simulated": True}
 
 
-def _write_events(study: Study, subject: str, number: int, run: list[Trial]) -> None:
+def write_events(study: Study, subject: str, number: int, run: list[Trial]) -> None:
     """Raw events; run numbers have two digits here and one in the derivatives."""
     rng = study.rng(subject, 1, number)
     columns = [name for name in COLUMNS if name != "response" or "events-1.0.0" not in study.quirks]
@@ -156,7 +156,7 @@ def _write_events(study: Study, subject: str, number: int, run: list[Trial]) -> 
     write_json(Path(f"{stem}_bold.json"), _sidecar())
 
 
-def _write_subject(study: Study, subject: str, runs: list[list[Trial]], seen: list[np.ndarray]) -> None:
+def write_subject(study: Study, subject: str, runs: list[list[Trial]], seen: list[np.ndarray]) -> None:
     """Series of every run, betas of every cycle, and the truth."""
     tuning = study.tuning(subject)
     where = "settings of the had phantom, reliability"
