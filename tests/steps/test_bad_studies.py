@@ -134,10 +134,19 @@ def test_a_malicious_pickle(copy, refused, tmp_path):
     )
 
 
-def test_a_movie_that_is_not_there(copy, refused):
-    root = copy("cc2017")
-    (root / "video_fmri_dataset/stimuli/test2.mp4").unlink()
-    assert "expected 3 movies of cc2017, found 1 missing, first" in refused("index", "cc2017", root)
+@pytest.fixture
+def films(tmp_path):
+    """The films of CC2017, empty, without any series."""
+    folder = tmp_path / "raw/video_fmri_dataset/stimuli"
+    folder.mkdir(parents=True)
+    for name in ("seg1", "test1", "test2"):
+        (folder / f"{name}.mp4").touch()
+    return tmp_path / "raw"
+
+
+def test_a_movie_that_is_not_there(films, refused):
+    (films / "video_fmri_dataset/stimuli/test2.mp4").unlink()
+    assert "expected 3 movies of cc2017, found 1 missing, first" in refused("index", "cc2017", films)
 
 
 @pytest.mark.parametrize("sentences", [4, 6])
@@ -186,14 +195,13 @@ def no_frames(path):
         (lambda path: path.write_bytes(b""), "expected a movie that decodes"),
     ],
 )
-def test_a_movie_that_shows_nothing(copy, refused, tmp_path, monkeypatch, damage, complaint):
+def test_a_movie_that_shows_nothing(films, refused, tmp_path, monkeypatch, damage, complaint):
     monkeypatch.setattr(frozen, "captioner", lambda name, precision: None)  # never gets to see a clip
-    root = copy("cc2017")
-    table = stimuli("cc2017", root, tmp_path / "stimuli.tsv")
-    path = root / "video_fmri_dataset/stimuli/seg1.mp4"
+    table = stimuli("cc2017", films, tmp_path / "stimuli.tsv")
+    path = films / "video_fmri_dataset/stimuli/seg1.mp4"
     damage(path)
     image = {"frames": 3, "pixels": 16, "pixel_scale": "unit", "precision": "float32"}
     decoding = {"prompt": "", "beams": 1, "min_length": 4, "max_length": 20, "count_prompt": True}
     settings = json.dumps({"image": image, "decoding": {**decoding, "repetition_penalty": 6.0}})
     more = ["--stimuli", table, "--captioner", "any", "--settings", settings, "--threads", 1]
-    assert f"{path}: {complaint}" in refused("caption", "cc2017", root, *more)
+    assert f"{path}: {complaint}" in refused("caption", "cc2017", films, *more)
