@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -19,6 +20,8 @@ from brainflix.datasets import adapter, headers, is_simulated
 from brainflix.datasets.headers import unreadable
 from brainflix.errors import InputError
 
+SIDE_BY_SIDE = 8  # files looked at at a time: most of it is waiting for a disk or a network
+
 
 @dataclass
 class Findings:
@@ -28,7 +31,7 @@ class Findings:
         found: files that are there, by what they are for: ``stimuli`` or ``responses``.
         size: their bytes.
         missing: files that are not there, paths below the root, in the order they are read.
-        absent: files that are not there and that the dataset does without.
+        absent: files that the dataset does without: not there, or of no use, and then why.
         problems: sentences, each naming a file.
         movies_known: False while the movies are not known for want of the files that name them.
     """
@@ -55,7 +58,8 @@ def examine(entry: Mapping[str, Any]) -> Findings:
     raw = look.ask(module.raw_files, subjects=subjects) or []
     complete = look.at(raw, "stimuli")
     series = {s: look.ask(module.response_files, subject=s) for s in subjects}
-    usable = [s for s, files in series.items() if files and look.at(files, "responses")]
+    look.at([file for files in series.values() for file in files or []], "responses")
+    usable = [s for s, files in series.items() if files and all(look.seen[file] for file in files)]
     if hasattr(module, "absent_files"):
         absent = [file for s in subjects for file in look.ask(module.absent_files, subject=s) or []]
         findings.absent = [look.below_root(file) for file in absent if file not in look.seen]
@@ -69,7 +73,9 @@ def examine(entry: Mapping[str, Any]) -> Findings:
         _check_captions(entry, stimuli, look)
     vertices = atlas.vertices("glasser41")
     for subject in usable:
-        look.ask(module.responses, subject=subject, stimuli=stimuli, vertices=vertices)
+        answer = look.ask(module.responses, subject=subject, stimuli=stimuli, vertices=vertices)
+        skipped = [run for run in (answer.skipped if answer else ()) if run.volumes is not None]
+        findings.absent += [f"{look.below_root(run.source)} ({run.reason})" for run in skipped]
     return findings
 
 
@@ -104,28 +110,29 @@ class _Look:
 
     def at(self, files: Iterable[Path], purpose: str) -> bool:
         """Look at files, each once; whether all are there and none looks wrong."""
-        return all([self._at(file, purpose) for file in files])
+        files = list(files)
+        new = [file for file in dict.fromkeys(files) if file not in self.seen]
+        with ThreadPoolExecutor(SIDE_BY_SIDE) as pool:
+            for file, (size, problem) in zip(new, pool.map(self._first_look, new), strict=True):
+                self.seen[file] = size is not None and problem is None
+                if problem:
+                    self.note(problem)
+                if size is not None:
+                    self.findings.found[purpose] += 1
+                    self.findings.size += size
+                elif not problem:
+                    self.findings.missing.append(self.below_root(file))
+        return all(self.seen[file] for file in files)
 
-    def _at(self, file: Path, purpose: str) -> bool:
-        if file not in self.seen:
-            self.seen[file] = self._first_look(file, purpose)
-        return self.seen[file]
-
-    def _first_look(self, file: Path, purpose: str) -> bool:
+    def _first_look(self, file: Path) -> tuple[int | None, str | None]:
+        """(bytes, what is wrong); no bytes and nothing wrong where there is no such file."""
         try:
-            status = os.stat(file)
+            size = os.stat(file).st_size
         except (FileNotFoundError, NotADirectoryError):
-            self.findings.missing.append(self.below_root(file))
-            return False
+            return None, None
         except OSError as error:
-            self.note(unreadable(file, error))
-            return False
-        self.findings.found[purpose] += 1
-        self.findings.size += status.st_size
-        problem = headers.problem(file, self.module.HEADERS)
-        if problem:
-            self.note(problem)
-        return problem is None
+            return None, unreadable(file, error)
+        return size, headers.problem(file, self.module.HEADERS)
 
 
 def _check_captions(entry: Mapping[str, Any], stimuli: Any, look: _Look) -> None:
