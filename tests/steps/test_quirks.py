@@ -89,13 +89,32 @@ def test_every_tree_of_movies_is_found_and_holds_the_same_bytes(tmp_path, quirk)
     assert Path(table["path"][0]).read_bytes() == expected
 
 
-def write_had_events(root, *names):
-    """Events of two cycles of one subject; the runs."""
-    study = study_of("had", root, *names, counts={"cycles": 2})
-    runs = [run for cycle in range(2) for run in had.runs_of_cycle(study, "01", cycle)]
+def write_had_events(root, *names, cycles=2):
+    """Events of one subject, and the table of stimuli that the reader makes of them."""
+    study = study_of("had", root, *names, counts={"cycles": cycles})
+    runs = [run for cycle in range(cycles) for run in had.runs_of_cycle(study, "01", cycle)]
     for number, run in enumerate(runs, start=1):
         had.write_events(study, "01", number, run)
     return adapter("had").stimuli(root=root, subjects=["01"], options=studies.HAD)
+
+
+def test_the_four_published_test_splits_are_chosen_by_name(tmp_path):
+    """Rows come cycle by cycle, class by class."""
+    write_had_events(tmp_path, cycles=4)
+    held_out = {}
+    for split in ("seeded", "released-json", "path-list", "mosaic"):
+        options = {**studies.HAD, "cycles": 4, "split": split}
+        if split == "path-list":
+            chosen = [Path(path).name for path in table["path"][5:700:20]]
+            (tmp_path / "had_test_set_video_paths.json").write_text(json.dumps(chosen))
+        table = adapter("had").stimuli(root=tmp_path, subjects=["01"], options=options)
+        held_out[split] = np.flatnonzero(table["split"] == "test")
+        assert len(table) == 720 and set(table["split"]) == {"train", "test"}
+    assert sorted(held_out["seeded"] % 180) == list(range(180))
+    assert set(held_out["seeded"] // 180) == {0, 1, 2, 3}
+    assert held_out["released-json"].tolist() == list(range(180))
+    assert held_out["path-list"].tolist() == list(range(5, 700, 20))
+    assert held_out["mosaic"].tolist() == list(range(540, 720))
 
 
 def test_events_of_both_versions_name_the_same_clips(tmp_path):
