@@ -62,7 +62,7 @@ def needed_datasets(config: Config) -> set[str]:
         for row in rows:
             sources = {config["variants"][row]["latent"], condition(config, row)[0]} & set(config["regressors"])
             for cohort in (c for source in sources for c in cohorts_of(config, "regressors", source)):
-                found |= {dataset if name == "own-dataset" else name for name in config["cohorts"][cohort]}
+                found |= {dataset if name == "own-dataset" else name for name in _named(config["cohorts"][cohort])}
     return found
 
 
@@ -91,7 +91,13 @@ def scope(config: Config, layer: str, name: str, binding: Binding) -> str:
     return f"{binding.dataset}" if any(symbols) else "all"
 
 
+def _named(cohort: Mapping[str, Any]) -> dict[str, Any]:
+    """A cohort without the datasets that an overlay took out of it."""
+    return {dataset: who for dataset, who in cohort.items() if who != NONE}
+
+
 def _symbols(cohort: Mapping[str, Any]) -> set[str]:
+    cohort = _named(cohort)
     found = {who for who in cohort.values() if who in ("own", "others")}
     return found | ({"own-dataset"} if "own-dataset" in cohort else set())
 
@@ -117,7 +123,7 @@ def binding(config: Config, scope: str) -> Binding:
 def members(config: Config, cohort: str, bound: Binding) -> list[tuple[str, list[str]]]:
     """Whose data a cohort means: [(dataset, [subjects])] in the order of the config."""
     found = []
-    for key, who in config["cohorts"][cohort].items():
+    for key, who in _named(config["cohorts"][cohort]).items():
         dataset = bound.dataset if key == "own-dataset" else key
         everybody = config["datasets"][dataset]["subjects"]
         chosen = {
@@ -206,6 +212,8 @@ def check(config: Config) -> None:
             found = f"{', '.join(twice)} twice"
             raise InputError.about(f"config: datasets.{dataset}.subjects", expected="each once", found=found)
     for name, entry in config["cohorts"].items():
+        if not _named(entry):
+            raise InputError.about(f"config: cohorts.{name}", expected="a dataset that is not none", found="none")
         for dataset, who in entry.items():
             if not isinstance(who, str) and dataset in config["datasets"]:
                 _check_shards(config, f"config: cohorts.{name}.{dataset}", dataset, who)

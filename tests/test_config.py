@@ -82,6 +82,24 @@ def test_an_impossible_cohort_is_refused(paper):
         names.members(paper, "others", Binding("bmd", "01"))
 
 
+def test_an_overlay_takes_a_dataset_out_of_a_cohort(paper):
+    w = SimpleNamespace(encoder="mbm-had", scope="all", seed="0")
+    assert any("/hcp/" in path for path in paths.learned_responses(paper, w))
+    assert "hcp" in names.needed_datasets(paper)
+    for cohort in ("hcp-bmd", "hcp-bmd-had", "hcp-others"):
+        paper["cohorts"][cohort]["hcp"] = "none"
+    names.check(paper)
+    read = paths.learned_responses(paper, w)
+    assert {path.split("/")[1] for path in read} == {"bmd", "had"}
+    assert "hcp" not in names.needed_datasets(paper)
+
+
+def test_a_cohort_without_any_dataset_is_refused(paper):
+    paper["cohorts"]["hcp-bmd"] = {"hcp": "none", "bmd": "none"}
+    with pytest.raises(InputError, match=r"config: cohorts\.hcp-bmd: expected a dataset that is not none, found none"):
+        names.check(paper)
+
+
 def test_what_needs_no_brain_is_made_once_under_any(paper):
     for variant in ("oracle", "mean", "random"):
         assert names.evaluated_subjects(paper, "bmd", variant) == ["any"]

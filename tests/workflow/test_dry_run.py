@@ -61,6 +61,12 @@ def test_all_plans_every_table_and_picture(snakemake):
     assert jobs["headline"] == 2 and jobs["gallery"] == 2
 
 
+def test_a_user_without_hcp_leaves_it_out_in_three_lines(snakemake):
+    cohorts = {name: {"hcp": "none"} for name in ("hcp-bmd", "hcp-bmd-had", "hcp-others")}
+    jobs = plan(snakemake, "results/bmd/full/metrics.csv", {**SIMULATED, "cohorts": cohorts})
+    assert jobs["pretrain"] == 1 and jobs["synthesize_had"] == 1 and not jobs["synthesize_hcp"]
+
+
 def test_quality_control_needs_raw_data_and_nothing_that_learns(snakemake):
     jobs = plan(snakemake, "results/bmd/qc.csv")
     subjects = len(PAPER["datasets"]["bmd"]["subjects"])
