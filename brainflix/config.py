@@ -211,6 +211,10 @@ def check(config: Config) -> None:
         if twice:
             found = f"{', '.join(twice)} twice"
             raise InputError.about(f"config: datasets.{dataset}.subjects", expected="each once", found=found)
+    for name, entry in config["variants"].items():
+        if latent_target(config, name) is None and entry["latent"] != NONE:
+            expected = f"none, as generator {entry['generator']} takes no latent"
+            raise InputError.about(f"config: variants.{name}.latent", expected=expected, found=entry["latent"])
     for name, entry in config["cohorts"].items():
         if not _named(entry):
             raise InputError.about(f"config: cohorts.{name}", expected="a dataset that is not none", found="none")

@@ -118,6 +118,13 @@ def test_a_variant_takes_its_latent_and_its_condition_from_where_the_config_says
     assert paths.described(paper, w) == {}
 
 
+def test_a_latent_that_the_generator_would_ignore_is_refused(paper):
+    paper["variants"]["image-only"]["latent"] = "single"
+    sentence = r"variants\.image-only\.latent: expected none, as generator image takes no latent, found single"
+    with pytest.raises(InputError, match=sentence):
+        names.check(paper)
+
+
 def test_random_runs_noise_through_the_trained_pipeline(paper):
     w = SimpleNamespace(dataset="bmd", variant="random", seed="0", subject="any")
     assert paths.generated(paper, w)["latents"] == "results/regressors/full/bmd/seed-0/bmd/sub-gaussian/z-zeroscope.h5"
