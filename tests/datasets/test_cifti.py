@@ -248,6 +248,14 @@ def test_links_in_circles_and_folders_are_refused_by_name(tmp_path):
         read(tmp_path)
 
 
+@pytest.mark.parametrize(
+    "good, bad", [(b'Step="0.72"', b'Step="soon"'), (b'Exponent="0"', b'Exponent="999"'), (b'="29696"', b'="many"')]
+)
+def test_numbers_in_the_axes_that_are_none_are_refused(series, good, bad):
+    xml = nib.load(series).header.to_xml()
+    assert good in xml and isinstance(parse_axes(xml.replace(good, bad)), str)
+
+
 @pytest.fixture(scope="module")
 def head(series):
     """A file of two volumes, its bytes, and where its XML without the long lists of vertices lies."""
