@@ -64,9 +64,9 @@ def predicted_features(config: Config, wildcards: Any) -> str:
 
 
 def described(config: Config, wildcards: Any) -> dict[str, str]:
-    """Inputs of describe: a predicted b, the dataset's own captions, or nothing."""
+    """Inputs of describe: a predicted or true b, the dataset's own captions, or nothing."""
     source, target = names.condition(config, wildcards.variant)
-    if source == names.TRUTH:
+    if source == names.TRUTH and target is None:
         return {"captions": f"results/{wildcards.dataset}/captions.tsv"}
     is_b = target == config["roles"]["b"]
     return {"condition": _predictions(config, wildcards, source, target)} if is_b else {}
@@ -88,7 +88,7 @@ def evaluated(config: Config, wildcards: Any) -> dict[str, str]:
     """Inputs of evaluate beside the videos: predicted and true z and b, where the variant has them."""
     source, target = names.condition(config, wildcards.variant)
     z, b = names.latent_target(config, wildcards.variant), config["roles"]["b"]
-    has_b = target == b or source == names.TRUTH
+    has_b = target == b or (source == names.TRUTH and target is None)
     found = {
         "z": (_latents(config, wildcards), z),
         "b": (_predictions(config, wildcards, source, b) if has_b else None, b),

@@ -118,6 +118,19 @@ def test_a_variant_takes_its_latent_and_its_condition_from_where_the_config_says
     assert paths.described(paper, w) == {}
 
 
+def test_truth_with_a_role_is_the_true_target_and_without_one_the_captions(paper):
+    w = SimpleNamespace(dataset="bmd", variant="oracle", seed="0", subject="any")
+    true_b, true_c = "results/bmd/targets/b-blip.h5", "results/bmd/targets/c-openclip.h5"
+    assert paths.described(paper, w) == {"captions": "results/bmd/captions.tsv"}
+    paper["variants"]["oracle"]["condition"] = "truth/b"
+    names.check(paper)
+    assert paths.described(paper, w) == {"condition": true_b}
+    assert paths.evaluated(paper, w)["b_predictions"] == true_b and "states" not in paths.generated(paper, w)
+    paper["variants"]["oracle"]["condition"] = "truth/c"
+    assert paths.described(paper, w) == {} and paths.generated(paper, w)["states"] == true_c
+    assert "b_predictions" not in paths.evaluated(paper, w)
+
+
 def test_a_latent_that_the_generator_would_ignore_is_refused(paper):
     paper["variants"]["image-only"]["latent"] = "single"
     sentence = r"variants\.image-only\.latent: expected none, as generator image takes no latent, found single"

@@ -34,6 +34,14 @@ def test_a_predicted_embedding_is_decoded_for_every_chosen_clip(toy, tmp_path, t
     assert set(table["source"]) == {"toy"}
 
 
+def test_a_true_embedding_is_decoded_as_a_predicted_one(toy, tmp_path, toy_models):
+    table = described(toy, tmp_path, condition=toy / "b.h5", clips=0)
+    true = artifacts.read(toy / "b.h5", kind="targets")
+    first = dict(zip(true.rows["stimulus"], true.values[:, 0, 0], strict=True))
+    assert list(table["caption"]) == [f"{first[name]:.2f}" for name in table["stimulus"]]
+    assert len(table) == study.TEST
+
+
 def test_true_captions_are_the_first_of_each_clip(toy, tmp_path):
     table = described(toy, tmp_path, captions=toy / "captions.tsv", clips=0)
     assert len(table) == study.TEST
