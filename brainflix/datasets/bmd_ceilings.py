@@ -15,7 +15,6 @@ import numpy as np
 from brainflix import atlas
 from brainflix.datasets import pickles
 from brainflix.datasets.base import bids_label, require
-from brainflix.stats import noise_ceiling
 
 
 def published_ncsnr(*, root: Path, subject: str, options: Mapping[str, Any]) -> dict[str, np.ndarray]:
@@ -31,6 +30,8 @@ def published_ncsnr(*, root: Path, subject: str, options: Mapping[str, Any]) -> 
 
 
 def _read(path: Path) -> np.ndarray:
+    from brainflix.stats import noise_ceiling  # imports scipy, which asking for file names does without
+
     pair = pickles.load(path)
     shapes = [np.shape(vector) for vector in pair] if isinstance(pair, (tuple, list)) else []
     require(shapes == [(atlas.GRAYORDINATES,)] * 2, str(path), expected="two vectors of 91,282", found=shapes)
