@@ -43,7 +43,7 @@ def vae(settings: VaeArchitecture) -> AutoencoderKL:
 
 @dataclass(frozen=True)
 class UNetArchitecture:
-    """A video denoiser of two resolutions; the lower one looks at the text.
+    """A video denoiser of two resolutions that both look at the text.
 
     Attributes:
         widths: channels at full and at half resolution, each divisible by ``groups``.
@@ -72,8 +72,8 @@ def unet(settings: UNetArchitecture, *, latent_channels: int, latent_pixels: int
         sample_size=latent_pixels,
         in_channels=latent_channels,
         out_channels=latent_channels,
-        down_block_types=("DownBlock3D", "CrossAttnDownBlock3D"),
-        up_block_types=("CrossAttnUpBlock3D", "UpBlock3D"),
+        down_block_types=("CrossAttnDownBlock3D", "CrossAttnDownBlock3D"),
+        up_block_types=("CrossAttnUpBlock3D", "CrossAttnUpBlock3D"),
         block_out_channels=settings.widths,
         layers_per_block=1,
         cross_attention_dim=settings.text_width,

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -24,9 +25,11 @@ class LoopSettings:
     Attributes:
         steps: optimizer steps in all.
         batch: examples a step.
-        learning_rate: peak, of AdamW; warms up linearly and falls to zero along a cosine.
+        optimizer: AdamW, or Muon (Jordan et al. 2024) for the weights of linear and convolutional layers
+            and AdamW for all others; Muon gets a denoiser as far in a third of the steps.
+        learning_rate: peak; warms up linearly and falls to zero along a cosine.
         warmup_steps: length of the warm-up.
-        weight_decay: of AdamW.
+        weight_decay: of the optimizer.
         clip_norm: gradients are scaled down to this norm.
         average_decay: of the moving average of the weights, reached after about 10 / (1 - decay) steps.
         checkpoint_every: steps between checkpoints.
@@ -34,6 +37,7 @@ class LoopSettings:
 
     steps: int
     batch: int
+    optimizer: Literal["adamw", "muon"]
     learning_rate: float
     warmup_steps: int
     weight_decay: float
@@ -50,24 +54,23 @@ def train(*, model: nn.Module, loss: Callable[[int], Tensor], settings: LoopSett
         checkpoint: file to resume from and to save to; stays behind for the caller to remove.
     """
     average = deepcopy(model).eval().requires_grad_(False)
-    optimizer = torch.optim.AdamW(
-        model.parameters(), lr=settings.learning_rate, betas=(0.9, 0.99), weight_decay=settings.weight_decay
-    )
-    first = _resume(checkpoint, model, average, optimizer)
+    optimizers = _optimizers(model, settings)
+    first = _resume(checkpoint, model, average, optimizers)
     report = _Report(first, settings.steps)
     for step in range(first, settings.steps):
-        for group in optimizer.param_groups:
+        for group in (group for optimizer in optimizers for group in optimizer.param_groups):
             group["lr"] = settings.learning_rate * schedule(step, settings)
         with torch.autocast("cpu", dtype=torch.bfloat16):
             value = loss(step)
-        optimizer.zero_grad(set_to_none=True)
+        model.zero_grad(set_to_none=True)
         value.backward()
         nn.utils.clip_grad_norm_(model.parameters(), settings.clip_norm)
-        optimizer.step()
+        for optimizer in optimizers:
+            optimizer.step()
         _update(average, model, decay=min(settings.average_decay, (1 + step) / (10 + step)))
         report(step, value)
         if (step + 1) % settings.checkpoint_every == 0 or step + 1 == settings.steps:
-            _save(checkpoint, step + 1, model, average, optimizer)
+            _save(checkpoint, step + 1, model, average, optimizers)
     return average
 
 
@@ -79,26 +82,56 @@ def schedule(step: int, settings: LoopSettings) -> float:
     return 0.5 * (1 + math.cos(math.pi * done))
 
 
+class _Muon(torch.optim.Muon):
+    """Muon for matrices of any shape: all axes but the first are taken as one."""
+
+    def __init__(self, weights: list[nn.Parameter], *, learning_rate: float, weight_decay: float) -> None:
+        self.weights = weights
+        flat = [nn.Parameter(weight.detach().view(len(weight), -1)) for weight in weights]  # the same memory
+        super().__init__(
+            flat, lr=learning_rate, momentum=0.95, weight_decay=weight_decay, adjust_lr_fn="match_rms_adamw"
+        )
+
+    def step(self) -> None:
+        for flat, weight in zip(self.param_groups[0]["params"], self.weights, strict=True):
+            flat.grad = None if weight.grad is None else weight.grad.view_as(flat)
+        super().step()
+
+
+def _optimizers(model: nn.Module, settings: LoopSettings) -> list[torch.optim.Optimizer]:
+    rate, decay = settings.learning_rate, settings.weight_decay
+    if settings.optimizer == "adamw":
+        return [torch.optim.AdamW(model.parameters(), lr=rate, betas=(0.9, 0.99), weight_decay=decay)]
+    layers = [m for m in model.modules() if isinstance(m, (nn.Linear, nn.Conv2d, nn.Conv3d))]
+    weights = [layer.weight for layer in layers]
+    others = [p for p in model.parameters() if not any(p is w for w in weights)]
+    return [
+        _Muon(weights, learning_rate=rate, weight_decay=decay),
+        torch.optim.AdamW(others, lr=rate, betas=(0.9, 0.98), weight_decay=0.0),
+    ]
+
+
 @torch.no_grad()
 def _update(average: nn.Module, model: nn.Module, *, decay: float) -> None:
     torch._foreach_lerp_(list(average.parameters()), list(model.parameters()), 1 - decay)
 
 
-def _save(path: Path, step: int, model: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW) -> None:
+def _save(path: Path, step: int, model: nn.Module, average: nn.Module, optimizers: list[torch.optim.Optimizer]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     state = {"step": step, "model": model.state_dict(), "average": average.state_dict()}
     partial = path.with_name(path.name + ".partial")
-    torch.save({**state, "optimizer": optimizer.state_dict()}, partial)
+    torch.save({**state, "optimizers": [optimizer.state_dict() for optimizer in optimizers]}, partial)
     partial.replace(path)
 
 
-def _resume(path: Path, model: nn.Module, average: nn.Module, optimizer: torch.optim.AdamW) -> int:
+def _resume(path: Path, model: nn.Module, average: nn.Module, optimizers: list[torch.optim.Optimizer]) -> int:
     if not path.exists():
         return 0
     state = torch.load(path, weights_only=True)
     model.load_state_dict(state["model"])
     average.load_state_dict(state["average"])
-    optimizer.load_state_dict(state["optimizer"])
+    for optimizer, kept in zip(optimizers, state["optimizers"], strict=True):
+        optimizer.load_state_dict(kept)
     return state["step"]
 
 

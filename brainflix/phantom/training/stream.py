@@ -6,6 +6,8 @@ Simulated studies draw their scenes from other streams, so no clip of a study is
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import cv2
 import numpy as np
 
@@ -26,14 +28,25 @@ def frames(*, seed: int, purpose: int, step: int, batch: int) -> np.ndarray:
     return as_signal(np.stack(drawn)).transpose(0, 3, 1, 2)
 
 
-def clips(*, seed: int, purpose: int, step: int, batch: int) -> tuple[np.ndarray, list[str], list[world.Scene]]:
-    """Clips of 1.8 to 3.2 seconds with a caption each.
+class Clips(NamedTuple):
+    """Drawn clips.
 
-    Returns:
-        uint8 (batch, FRAMES, PIXELS, PIXELS, 3), the captions and the scenes.
+    Attributes:
+        videos: uint8 (clip, FRAMES, PIXELS, PIXELS, 3).
+        captions, scenes: one each.
+        places: (clip, FRAMES, 3), x, y and size of the object, fractions of the frame.
     """
+
+    videos: np.ndarray
+    captions: list[str]
+    scenes: list[world.Scene]
+    places: np.ndarray
+
+
+def clips(*, seed: int, purpose: int, step: int, batch: int) -> Clips:
+    """Clips of 1.8 to 3.2 seconds with a caption each."""
     rng = np.random.default_rng([seed, purpose, step])
-    videos, told, scenes = [], [], []
+    videos, told, scenes, places = [], [], [], []
     for _ in range(batch):
         scene = world.sample_scene(rng)
         start, duration = rng.uniform(0, 10), rng.uniform(1.8, 3.2)
@@ -41,7 +54,8 @@ def clips(*, seed: int, purpose: int, step: int, batch: int) -> tuple[np.ndarray
         videos.append(_worn(world.render(scene, times, pixels=PIXELS), rng))
         told.append(caption(scene, paraphrase=int(rng.integers(PARAPHRASES))))
         scenes.append(scene)
-    return np.stack(videos), told, scenes
+        places.append(world.place(scene, times))
+    return Clips(np.stack(videos), told, scenes, np.stack(places))
 
 
 def as_signal(video: np.ndarray) -> np.ndarray:
