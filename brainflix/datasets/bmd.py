@@ -62,6 +62,11 @@ SOURCES = (
     Source("derivatives/stimuli_metadata/annotations.json", OPENNEURO, "public", 1_638_590),
     Source("*/func/*_events.tsv", OPENNEURO, "public", 5_000),
     Source(
+        "*Group41_*.pkl",
+        "https://drive.google.com/drive/folders/1xeXDUoArZ0kq8JWr2b5gaqBMP06mqH5f",
+        "public, with a browser",
+    ),
+    Source(
         "*stimuli/*",
         "https://boldmomentsdataset.csail.mit.edu/stimuli_metadata",
         "the authors' form, which answers with a password of the zip",

@@ -22,6 +22,14 @@ def test_everything_that_can_be_missing_has_a_source(name, tmp_path):
     assert sum(fetch.files for fetch in plan(tmp_path, missing, module.SOURCES)) == len(missing)
 
 
+def test_the_authors_own_betas_of_bmd_have_a_source_too(tmp_path):
+    options = {**studies.OPTIONS["bmd"], "betas": "group41"}
+    module = datasets.adapter("bmd")
+    (file,) = module.response_files(root=tmp_path, subject="01", options=options)
+    (fetch,) = plan(tmp_path, [str(file.relative_to(tmp_path))], module.SOURCES)
+    assert fetch.url.startswith("https://drive.google.com") and not fetch.commands
+
+
 def test_one_missing_file_is_copied_under_its_own_path():
     (fetch,) = plan(ROOT, ["a/b c/1.nii"], [BUCKET])
     assert (fetch.files, fetch.size) == (1, 10)
