@@ -76,7 +76,7 @@ def test_an_impossible_option_is_refused(name, change, tmp_path):
         datasets.adapter(name).raw_files(root=tmp_path, subjects=[], options={**studies.OPTIONS[name], **change})
 
 
-@pytest.mark.parametrize("name", ["bmd", "had", "cc2017", "hcp"])
+@pytest.mark.parametrize("name", ["bmd", "had", "cc2017", "hcp", "mosaic"])
 @pytest.mark.parametrize("subject", ["x", "", "../1"])
 def test_an_impossible_subject_is_refused(name, subject, tmp_path):
     with pytest.raises(InputError, match=f"subjects of dataset {name}"):
