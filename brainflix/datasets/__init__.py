@@ -8,8 +8,8 @@ Listing and asking for file names reads nothing and imports no reader, so a work
     adapter("bmd").responses(root=..., subject="01", stimuli=..., options=..., vertices=...)
     adapter("bmd").captions(root=..., stimuli=...)                           human sentences, or None
 
-A new dataset is one more module with ``FACTS``, a frozen dataclass ``Options`` and these five functions,
-and one more line in ``ADAPTERS``.
+A new dataset is one more module with ``FACTS``, ``SOURCES`` (where its files are), ``HEADERS`` (what its CIFTI files
+say), a frozen dataclass ``Options`` and these five functions, and one more line in ``ADAPTERS``.
 """
 
 from __future__ import annotations
