@@ -222,11 +222,10 @@ def test_the_fetch_plan_brings_what_is_missing_and_nothing_else(whole, tmp_path,
     assert "aws s3" not in script
 
 
-def test_a_simulated_study_that_is_not_written_yet_is_no_problem(tmp_path, capsys):
-    path = tmp_path / "overlay.yaml"
-    path.write_text(yaml.safe_dump({"datasets": {"hcp": {"root": str(tmp_path / "none")}}, "phantom": {"hcp": {}}}))
-    check(configfile=[path], only=["hcp"], paper=ROOT / "config/paper.yaml")
-    assert "will be simulated" in capsys.readouterr().out
+def test_the_demo_lacks_nothing_as_it_brings_its_own_data(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    check(configfile=[ROOT / "config/demo.yaml"], paper=ROOT / "config/paper.yaml")
+    assert capsys.readouterr().out.count("will be simulated") == 4
 
 
 def test_a_dataset_that_is_not_in_the_config_is_refused(tmp_path):
