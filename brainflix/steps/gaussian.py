@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from brainflix import artifacts
+from brainflix.config import GAUSSIAN
 
 
 def gaussian(*, responses: Path, seed: int, out: Path) -> None:
@@ -20,7 +21,7 @@ def gaussian(*, responses: Path, seed: int, out: Path) -> None:
     ----------
     responses: the file to imitate.
     seed: of the noise.
-    out: responses of the same form.
+    out: responses of the same form; their subject is ``gaussian``, as they are nobody's.
     """
     real = artifacts.read(responses, kind="responses", load=False)
     rows = real.rows[real.rows["split"] == "test"].reset_index(drop=True)
@@ -33,7 +34,13 @@ def gaussian(*, responses: Path, seed: int, out: Path) -> None:
         rows=rows,
         axes=real.axes,
         unit=real.unit,
-        about={**real.about, "gaussian_seed": seed},
+        about={
+            **{key: value for key, value in real.about.items() if key != "nan_vertices"},
+            "subject": GAUSSIAN,
+            "rows_of": real.about["subject"],
+            "normalisation": "none: independent N(0, 1) noise, not responses",
+            "gaussian_seed": seed,
+        },
     ) as values:
         for row in range(len(rows)):
             rng = np.random.default_rng([seed, who, row])
