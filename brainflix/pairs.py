@@ -18,6 +18,7 @@ from brainflix.artifacts import Samples
 from brainflix.errors import InputError
 
 SOURCES = ("predictions", "targets")
+MADE = ("dataset", "model", "revision", "settings")  # what targets agree on that were made in the same way
 _ROWS_AT_ONCE = 64
 
 
@@ -43,14 +44,14 @@ def read_pairs(predictions: Path, targets: Path) -> Pairs:
     """Read every test clip that has a prediction, with its truth.
 
     Raises:
-        InputError: a file is not what it should be, shapes differ, or a clip has no truth.
+        InputError: a file is not what it should be, shapes or what made them differ, or a clip has no truth.
     """
     source = test_rows(artifacts.read(predictions, kind=SOURCES, load=False))
     truth = artifacts.read(targets, kind="targets", load=False)
     if source.values.shape[1:] != truth.values.shape[1:]:
         expected = f"targets of shape {truth.values.shape[1:]} as in {targets}"
         raise InputError.about(predictions, expected=expected, found=str(source.values.shape[1:]))
-    about = artifacts.common_about([source.about, truth.about], "dataset")
+    about = artifacts.common_about([source.about, truth.about], *MADE)
     stimuli = list(source.rows["stimulus"])
     return Pairs(
         stimuli=stimuli,

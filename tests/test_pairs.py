@@ -55,6 +55,15 @@ def test_predictions_for_another_dataset_are_refused(files):
         pairs.read_pairs(files / "guess.h5", files / "other.h5")
 
 
+@pytest.mark.parametrize("key, value", [("model", "other"), ("settings", {"frames": 15}), ("revision", "2")])
+def test_predictions_of_targets_that_were_made_differently_are_refused(files, key, value):
+    truth = targets()
+    truth.about[key] = value
+    artifacts.write(files / "other.h5", truth)
+    with pytest.raises(InputError, match=f"disagree on '{key}'"):
+        pairs.read_pairs(files / "guess.h5", files / "other.h5")
+
+
 def test_missing_clips_are_counted_and_one_is_named(files):
     truth = artifacts.read(files / "true.h5", kind="targets")
     few = truth.where(~truth.rows["stimulus"].isin(["005", "009", "011"]))

@@ -65,7 +65,7 @@ def align(
     tensors, before = artifacts.load_weights(init, kind="encoder")
     cohort = read_cohort(responses, kind="responses", splits=("train",), agree=("space",))
     artifacts.common_about([before, cohort.about], "space")
-    captions = read_cohort(targets, kind="targets", splits=("train",), agree=("model",))
+    captions = read_cohort(targets, kind="targets", splits=("train",), agree=("model", "revision", "settings"))
     model = _with_projector(load_encoder(tensors, before), captions.shape[0], seed).to(device)
     stage = {
         "step": "align",

@@ -19,7 +19,7 @@ from brainflix import artifacts, frozen, training
 from brainflix.artifacts import Samples
 from brainflix.errors import InputError
 from brainflix.frozen.protocols import GenerationSettings, VideoGenerator
-from brainflix.pairs import SOURCES, select, train_moments
+from brainflix.pairs import MADE, SOURCES, select, train_moments
 from brainflix.settings import Settings
 
 AXES = ("frame", "row", "column", "rgb")
@@ -94,7 +94,8 @@ def generate(
         out: Samples ``videos``, uint8 (clip, frame, row, column, rgb).
 
     Raises:
-        InputError: a clip has no latent or states, or simulated and real data would be mixed.
+        InputError: a clip has no latent or states, latents and targets were made differently, or simulated and
+            real data would be mixed.
     """
     training.use_threads(threads)
     inputs, about = _read(captions, latents, states, targets, settings)
@@ -122,6 +123,8 @@ def _read(
     truth = artifacts.read(targets, kind="targets", load=False)
     sources = {path: artifacts.read(path, kind=SOURCES, load=False) for path in (latents, states) if path}
     about = artifacts.common_about([truth.about, *(s.about for s in sources.values())], "dataset")
+    if latents:
+        artifacts.common_about([truth.about, sources[latents].about], *MADE)
     z = select(sources[latents], names, where=latents) if latents else None
     if z is not None and z.shape[1:] != truth.values.shape[1:]:
         expected = f"latents of shape {truth.values.shape[1:]} as in {targets}"

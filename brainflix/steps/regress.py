@@ -106,7 +106,7 @@ def regress(
 
 def _read(features: list[Path], targets: list[Path]) -> _Problem:
     rows = read_cohort(features, kind=("embeddings", "responses"), splits=("train",), agree=("space", "encoder"))
-    known = read_cohort(targets, kind="targets", splits=("train",), agree=("model", "revision"))
+    known = read_cohort(targets, kind="targets", splits=("train",), agree=("model", "revision", "settings"))
     wanted = match(rows, known)
     seen, stimulus = np.unique(wanted, return_inverse=True)
     mask = np.zeros(len(known), bool)

@@ -266,6 +266,29 @@ def test_random_responses_are_noise_with_the_rows_of_the_test_responses(study):
         assert abs(np.corrcoef(made.values.ravel(), unlike.values.ravel())[0, 1]) < 0.15
 
 
+def test_random_responses_are_nobodys(study):
+    gaussian(responses=study.responses[0], seed=1, out=study.path("g.h5"))
+    about = artifacts.read(study.path("g.h5"), kind="responses").about
+    assert about["subject"] == "gaussian" and about["rows_of"] == "01"
+    assert "noise" in about["normalisation"] and "nan_vertices" not in about
+    regressor = run_regress(study, study.path("z.safetensors"))
+    predict(regressor=regressor, features=[study.path("g.h5")], out=[study.path("p.h5")], threads=1)
+    assert artifacts.read(study.path("p.h5"), kind="predictions").about["subject"] == "gaussian"
+
+
+@pytest.mark.parametrize("run, name", [(run_regress, "z"), (None, "text")])
+def test_targets_of_two_makings_are_not_learned_from(study, run, name):
+    path = study.path("cc", f"{name}.h5")
+    other = artifacts.read(path, kind="targets")
+    other.about["settings"] = {"frames": 15}
+    artifacts.write(path, other)
+    with pytest.raises(InputError, match="disagree on 'settings'"):
+        if run:
+            run(study, study.path("out.safetensors"))
+        else:
+            run_align(study, run_pretrain(study, study.path("e.safetensors")), study.path("out.safetensors"))
+
+
 def test_random_responses_decode_to_nothing(study):
     regressor = run_regress(study, study.path("z.safetensors"))
     gaussian(responses=study.responses[0], seed=1, out=study.path("g.h5"))

@@ -155,3 +155,12 @@ def test_simulated_latents_are_not_mixed_with_real_targets(toy, captions, tmp_pa
     artifacts.write(tmp_path / "real.h5", real)
     with pytest.raises(InputError, match="disagree on 'simulated'"):
         made(toy, captions, latents=tmp_path / "real.h5")
+
+
+def test_latents_made_in_another_way_than_the_targets_are_refused(toy, captions, tmp_path, toy_models):
+    other = artifacts.read(toy / "z-predicted.h5", kind="predictions")
+    other.about["settings"] = {**other.about["settings"], "posterior": "sample"}
+    artifacts.write(tmp_path / "other.h5", other)
+    with pytest.raises(InputError, match="disagree on 'settings'"):
+        made(toy, captions, latents=tmp_path / "other.h5")
+    made(toy, captions, latents=toy / "z.h5", states=tmp_path / "other.h5")  # states are of another making by nature
