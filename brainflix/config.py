@@ -9,8 +9,7 @@ are bound to the evaluated subject, and the binding shows in the path as the *sc
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -62,7 +61,7 @@ def needed_datasets(config: Config) -> set[str]:
         for row in rows:
             sources = {config["variants"][row]["latent"], condition(config, row)[0]} & set(config["regressors"])
             for cohort in (c for source in sources for c in cohorts_of(config, "regressors", source)):
-                found |= {dataset if name == "own-dataset" else name for name in _named(config["cohorts"][cohort])}
+                found |= {dataset if name == "own-dataset" else name for name in named(config["cohorts"][cohort])}
     return found
 
 
@@ -82,22 +81,23 @@ def cohorts_of(config: Config, layer: str, name: str) -> list[str]:
 
 def scope(config: Config, layer: str, name: str, binding: Binding) -> str:
     """The path segment that says how an encoder or regressor is bound to the evaluated subject."""
-    symbols = [_symbols(config["cohorts"][c]) for c in cohorts_of(config, layer, name)]
-    for found in symbols:
-        if "others" in found:
+    found = [symbols(config["cohorts"][c]) for c in cohorts_of(config, layer, name)]
+    for bound in found:
+        if "others" in bound:
             return f"not-{binding.dataset}-{binding.subject}"
-        if "own" in found:
+        if "own" in bound:
             return f"{binding.dataset}-{binding.subject}"
-    return f"{binding.dataset}" if any(symbols) else "all"
+    return f"{binding.dataset}" if any(found) else "all"
 
 
-def _named(cohort: Mapping[str, Any]) -> dict[str, Any]:
+def named(cohort: Mapping[str, Any]) -> dict[str, Any]:
     """A cohort without the datasets that an overlay took out of it."""
     return {dataset: who for dataset, who in cohort.items() if who != NONE}
 
 
-def _symbols(cohort: Mapping[str, Any]) -> set[str]:
-    cohort = _named(cohort)
+def symbols(cohort: Mapping[str, Any]) -> set[str]:
+    """Which of own, others and own-dataset bind a cohort to the evaluated subject."""
+    cohort = named(cohort)
     found = {who for who in cohort.values() if who in ("own", "others")}
     return found | ({"own-dataset"} if "own-dataset" in cohort else set())
 
@@ -123,8 +123,11 @@ def binding(config: Config, scope: str) -> Binding:
 def members(config: Config, cohort: str, bound: Binding) -> list[tuple[str, list[str]]]:
     """Whose data a cohort means: [(dataset, [subjects])] in the order of the config."""
     found = []
-    for key, who in _named(config["cohorts"][cohort]).items():
+    for key, who in named(config["cohorts"][cohort]).items():
         dataset = bound.dataset if key == "own-dataset" else key
+        if who in ("own", "others") and dataset != bound.dataset:
+            expected = f"that who learns from {who} of {dataset} is evaluated on {dataset}"
+            raise InputError.about(f"cohort {cohort}", expected=expected, found=bound.dataset or "no dataset")
         everybody = config["datasets"][dataset]["subjects"]
         chosen = {
             "all": everybody,
@@ -147,6 +150,19 @@ def shards(config: Config, dataset: str) -> dict[str, list[str]]:
     if not size:
         return {f"sub-{s}": [s] for s in subjects}
     return {f"shard-{i // size:03d}": subjects[i : i + size] for i in range(0, len(subjects), size)}
+
+
+def inside(config: Config, dataset: str, stem: str) -> list[str]:
+    """Subjects in a file of responses.
+
+    Raises:
+        InputError: the dataset has no such subject or shard.
+    """
+    known = shards(config, dataset)
+    if stem not in known:
+        few = ", ".join([*known][:3]) + (", ..." if len(known) > 3 else "")
+        raise InputError.about(f"responses of {dataset}", expected=f"one of {few} (config)", found=stem)
+    return known[stem]
 
 
 def response_stems(config: Config, dataset: str, subjects: list[str]) -> list[str]:
@@ -173,103 +189,15 @@ def needs_subject(config: Config, variant: str) -> bool:
 
 
 def evaluated_subjects(config: Config, dataset: str, variant: str) -> list[str]:
-    """Subjects a variant is evaluated on: the reserved ``any`` where no fMRI is needed."""
-    return config["datasets"][dataset]["evaluate"] if needs_subject(config, variant) else [ANY]
-
-
-def validate(config: Config, schema: Path) -> None:
-    """Refuse unknown keys and values of the wrong type.
+    """Subjects a variant is evaluated on: the reserved ``any`` where no fMRI is needed.
 
     Raises:
-        InputError: names the key, what the schema expects there, and what it is.
+        InputError: it needs somebody's fMRI, and nobody of the dataset is evaluated.
     """
-    import yaml
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import best_match
-
-    validator = Draft202012Validator(yaml.safe_load(schema.read_text(encoding="utf-8")))
-    error = best_match(validator.iter_errors(config))
-    if error:
-        key = ".".join(str(part) for part in error.absolute_path) or "top level"
-        meaning = error.schema.get("description", "")
-        raise InputError(f"config: {key}: {error.message}" + (f" ({meaning})" if meaning else ""))
-
-
-def check(config: Config) -> None:
-    """Refuse names that refer to nothing, before any job is planned.
-
-    Raises:
-        InputError: names the key, what it may be, and what it is.
-    """
-    for key, value, allowed in _references(config):
-        if value not in allowed:
-            raise InputError.about(
-                f"config: {key}", expected=f"one of {', '.join(sorted(allowed))}", found=f"{value!r}"
-            )
-    for dataset, entry in config["datasets"].items():
-        twice = [subject for subject, count in Counter(entry["subjects"]).items() if count > 1]
-        if twice:
-            found = f"{', '.join(twice)} twice"
-            raise InputError.about(f"config: datasets.{dataset}.subjects", expected="each once", found=found)
-    for name, entry in config["variants"].items():
-        if latent_target(config, name) is None and entry["latent"] != NONE:
-            expected = f"none, as generator {entry['generator']} takes no latent"
-            raise InputError.about(f"config: variants.{name}.latent", expected=expected, found=entry["latent"])
-    for name, entry in config["cohorts"].items():
-        if not _named(entry):
-            raise InputError.about(f"config: cohorts.{name}", expected="a dataset that is not none", found="none")
-        for dataset, who in entry.items():
-            if not isinstance(who, str) and dataset in config["datasets"]:
-                _check_shards(config, f"config: cohorts.{name}.{dataset}", dataset, who)
-
-
-def _check_shards(config: Config, where: str, dataset: str, subjects: Sequence[str]) -> None:
-    """A file of responses is learned from as a whole, so a cohort may not cut through a shard."""
-    for stem, inside in shards(config, dataset).items():
-        if 0 < len(set(inside) & set(subjects)) < len(inside):
-            raise InputError.about(
-                where, expected=f"all subjects of {stem} or none (shard_subjects)", found=", ".join(subjects)
-            )
-
-
-def _references(config: Config) -> Iterator[tuple[str, Any, set[str]]]:
-    names = {key: set(config[key]) for key in ("datasets", "targets", "cohorts", "encoders", "regressors", "variants")}
-    backbones, generators = set(config["backbones"]), set(config["generators"])
-    for name, entry in config["datasets"].items():
-        for subject in entry["evaluate"]:
-            yield f"datasets.{name}.evaluate", subject, set(entry["subjects"])
-        yield f"datasets.{name}.captioner", entry["captioner"] or NONE, backbones | {NONE}
-    for name, entry in config["targets"].items():
-        yield f"targets.{name}.backbone", entry["backbone"], backbones
-    for role, target in config["roles"].items():
-        yield f"roles.{role}", target, names["targets"]
-    for name, entry in config["cohorts"].items():
-        for dataset, who in entry.items():
-            yield f"cohorts.{name}", dataset, names["datasets"] | {"own-dataset"}
-            for subject in [] if isinstance(who, str) or dataset not in names["datasets"] else who:
-                yield f"cohorts.{name}.{dataset}", subject, set(config["datasets"][dataset]["subjects"])
-    for name, entry in config["encoders"].items():
-        for key, allowed in (("pretrain", "cohorts"), ("align", "cohorts"), ("init", "encoders")):
-            if key in entry:
-                yield f"encoders.{name}.{key}", entry[key], names[allowed]
-    for name, entry in config["regressors"].items():
-        yield f"regressors.{name}.encoder", entry["encoder"], names["encoders"] | {NONE}
-        yield f"regressors.{name}.cohort", entry["cohort"], names["cohorts"]
-    for name, entry in config["generators"].items():
-        yield f"generators.{name}.backbone", entry["backbone"], backbones
-        yield f"generators.{name}.latent", entry["latent"] or NONE, names["targets"] | {NONE}
-    for name, entry in config["variants"].items():
-        source, _, role = entry["condition"].partition("/")
-        yield f"variants.{name}.generator", entry["generator"], generators
-        yield f"variants.{name}.latent", entry["latent"], names["regressors"] | {TRUTH, MEAN, NONE}
-        yield f"variants.{name}.condition", source, names["regressors"] | {TRUTH, MEAN, NONE}
-        if role or source in names["regressors"] | {MEAN}:
-            yield f"variants.{name}.condition", role, {"b", "c"}
-    for dataset, rows in config["headline"].items():
-        yield "headline", dataset, names["datasets"]
-        for row in rows:
-            yield f"headline.{dataset}", row, names["variants"]
-    for row in config["gallery"]["variants"]:
-        yield "gallery.variants", row, names["variants"]
-    for row in config["ablations"]:
-        yield "ablations", row, names["variants"]
+    if not needs_subject(config, variant):
+        return [ANY]
+    subjects = config["datasets"][dataset]["evaluate"]
+    if not subjects:
+        expected = f"the subjects whose videos to reconstruct, for variant {variant}"
+        raise InputError.about(f"config: datasets.{dataset}.evaluate", expected=expected, found="none")
+    return subjects

@@ -12,8 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
@@ -21,41 +20,11 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from brainflix.errors import InputError
+from brainflix.models.settings import TrainingSettings
 
 CURVE_STEPS = 10  # one row of the training curve, and one check of the loss, per so many steps
 LINE_SECONDS = 30.0  # between progress lines in a log
 TICK_SECONDS = 0.5  # between redraws on a terminal
-
-
-@dataclass(frozen=True)
-class TrainingSettings:
-    """How to optimise.
-
-    Attributes:
-        epochs: passes over the rows; rows that do not fill a last batch are left out of a pass.
-        batch: rows per optimiser step.
-        accumulate: equal parts a batch is computed in, to fit memory.
-        learning_rate: peak; rises linearly over the warm-up, then falls as half a cosine to 0.
-        warmup_epochs: length of the warm-up.
-        weight_decay: of AdamW, on matrices only.
-        betas: of AdamW.
-        clip_norm: largest norm of the gradient; None does not clip.
-        precision: of matrix products; weights stay float32.
-    """
-
-    epochs: int
-    batch: int
-    accumulate: int
-    learning_rate: float
-    warmup_epochs: float
-    weight_decay: float
-    betas: tuple[float, float]
-    clip_norm: float | None
-    precision: Literal["float32", "bfloat16"]
-
-    def __post_init__(self) -> None:
-        if self.batch % self.accumulate:
-            raise InputError(f"settings: batch {self.batch} cannot be split into {self.accumulate} equal parts")
 
 
 class Store(Protocol):

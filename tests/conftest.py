@@ -49,6 +49,20 @@ def phantom_settings(dataset: str, **changes) -> PhantomSettings:
     return PhantomSettings(**{**BRAIN, "subjects": subjects, "counts": counts, **changes})
 
 
+def phantom_section(config, *datasets) -> dict:
+    """The config's section that simulates these datasets, at the size the config says they have."""
+    section = {}
+    for name in datasets or config["datasets"]:
+        subjects, options = config["datasets"][name]["subjects"], config["datasets"][name]["options"]
+        counts = {key: options[key] for key in STUDIES[name][1] if key in options}
+        if name == "hcp":
+            counts = {"runs": len(options["runs"]), "volumes": 20}
+        if name == "mosaic":
+            counts = {"train_clips": 1000, "train_repeats": 3, "test_clips": 102, "test_repeats": 10}
+        section[name] = {**BRAIN, "subjects": subjects, "counts": counts}
+    return section
+
+
 @pytest.fixture(scope="session")
 def phantom_root(tmp_path_factory):
     """A function from a dataset's name to the root of its simulated tree, written once a session."""

@@ -7,7 +7,7 @@ import pytest
 import yaml
 
 from brainflix import config as names
-from brainflix import paths
+from brainflix import paths, validation
 from brainflix.config import Binding
 from brainflix.errors import InputError
 
@@ -20,7 +20,7 @@ def paper():
 
 
 def test_every_name_in_the_paper_config_refers_to_something(paper):
-    names.check(paper)
+    validation.check(paper)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_every_name_in_the_paper_config_refers_to_something(paper):
 def test_a_name_that_refers_to_nothing_is_refused_by_its_key(paper, breakage, key):
     breakage(paper)
     with pytest.raises(InputError, match=rf"config: {key}: expected one of .* found"):
-        names.check(paper)
+        validation.check(paper)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +88,7 @@ def test_an_overlay_takes_a_dataset_out_of_a_cohort(paper):
     assert "hcp" in names.needed_datasets(paper)
     for cohort in ("hcp-bmd", "hcp-bmd-had", "hcp-others"):
         paper["cohorts"][cohort]["hcp"] = "none"
-    names.check(paper)
+    validation.check(paper)
     read = paths.learned_responses(paper, w)
     assert {path.split("/")[1] for path in read} == {"bmd", "had"}
     assert "hcp" not in names.needed_datasets(paper)
@@ -97,7 +97,7 @@ def test_an_overlay_takes_a_dataset_out_of_a_cohort(paper):
 def test_a_cohort_without_any_dataset_is_refused(paper):
     paper["cohorts"]["hcp-bmd"] = {"hcp": "none", "bmd": "none"}
     with pytest.raises(InputError, match=r"config: cohorts\.hcp-bmd: expected a dataset that is not none, found none"):
-        names.check(paper)
+        validation.check(paper)
 
 
 def test_what_needs_no_brain_is_made_once_under_any(paper):
@@ -123,7 +123,7 @@ def test_truth_with_a_role_is_the_true_target_and_without_one_the_captions(paper
     true_b, true_c = "results/bmd/targets/b-blip.h5", "results/bmd/targets/c-openclip.h5"
     assert paths.described(paper, w) == {"captions": "results/bmd/captions.tsv"}
     paper["variants"]["oracle"]["condition"] = "truth/b"
-    names.check(paper)
+    validation.check(paper)
     assert paths.described(paper, w) == {"condition": true_b}
     assert paths.evaluated(paper, w)["b_predictions"] == true_b and "states" not in paths.generated(paper, w)
     paper["variants"]["oracle"]["condition"] = "truth/c"
@@ -135,7 +135,50 @@ def test_a_latent_that_the_generator_would_ignore_is_refused(paper):
     paper["variants"]["image-only"]["latent"] = "single"
     sentence = r"variants\.image-only\.latent: expected none, as generator image takes no latent, found single"
     with pytest.raises(InputError, match=sentence):
-        names.check(paper)
+        validation.check(paper)
+
+
+def test_noise_cannot_run_through_a_pipeline_that_is_bound_to_a_subject(paper):
+    paper["variants"]["random"].update(latent="mlp", condition="none")
+    sentence = (
+        r"variants\.random\.input: expected responses, as regressor mlp is bound .* by cohort own, found gaussian"
+    )
+    with pytest.raises(InputError, match=sentence):
+        validation.check(paper)
+
+
+def test_no_text_has_no_role(paper):
+    paper["variants"]["full"]["condition"] = "none/b"
+    with pytest.raises(InputError, match=r"variants\.full\.condition: expected one of none, found 'none/b'"):
+        validation.check(paper)
+
+
+def test_an_encoder_that_starts_from_itself_is_refused(paper):
+    paper["encoders"]["mbm"] = {"init": "aligned", "align": "videos"}
+    with pytest.raises(
+        InputError, match=r"encoders\.mbm\.init: expected another encoder, found mbm from aligned from mbm"
+    ):
+        validation.check(paper)
+
+
+@pytest.mark.parametrize("who", ["own", "others"])
+def test_own_and_others_are_of_the_evaluated_dataset(paper, who):
+    paper["cohorts"]["own"] = {"bmd": who}
+    assert names.members(paper, "own", Binding("bmd", "01"))
+    with pytest.raises(InputError, match=rf"cohort own: .* learns from {who} of bmd is evaluated on bmd, found cc2017"):
+        names.members(paper, "own", Binding("cc2017", "1"))
+
+
+def test_a_dataset_of_which_nobody_is_evaluated_has_no_scores_of_a_decoder(paper):
+    w = SimpleNamespace(dataset="had", variant="full")
+    with pytest.raises(InputError, match=r"datasets\.had\.evaluate: expected the subjects .* variant full, found none"):
+        paths.scores(paper, w)
+    assert len(paths.scores(paper, SimpleNamespace(dataset="had", variant="oracle"))) == 1
+
+
+def test_a_file_of_responses_that_the_config_does_not_know_is_refused(paper):
+    with pytest.raises(InputError, match=r"responses of bmd: expected one of sub-01, .* found sub-99"):
+        names.inside(paper, "bmd", "sub-99")
 
 
 def test_random_runs_noise_through_the_trained_pipeline(paper):
@@ -146,17 +189,17 @@ def test_random_runs_noise_through_the_trained_pipeline(paper):
 def test_a_subject_listed_twice_is_refused(paper):
     paper["datasets"]["hcp"]["subjects"] = ["100206", "100307", "100206"]
     with pytest.raises(InputError, match=r"config: datasets\.hcp\.subjects: expected each once, found 100206 twice"):
-        names.check(paper)
+        validation.check(paper)
 
 
 def test_a_cohort_may_not_cut_through_a_shard(paper):
     hcp = paper["datasets"]["hcp"]
     hcp["shard_subjects"] = 2
     paper["cohorts"]["hcp-bmd"]["hcp"] = hcp["subjects"][:4]
-    names.check(paper)
+    validation.check(paper)
     paper["cohorts"]["hcp-bmd"]["hcp"] = hcp["subjects"][:3]
     with pytest.raises(InputError, match=r"config: cohorts\.hcp-bmd\.hcp: expected all subjects of shard-001 or none"):
-        names.check(paper)
+        validation.check(paper)
 
 
 def test_subjects_can_be_cut_into_shards(paper):

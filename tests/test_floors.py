@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "brainflix"
 FLOORS = [
     {"cli"},
     {"steps"},
-    {"datasets", "phantom", "figures", "brainmaps"},
+    {"datasets", "phantom", "figures", "brainmaps", "consistency"},
     {
         "artifacts",
         "atlas",
@@ -25,7 +25,7 @@ FLOORS = [
         "stats",
         "surfaces",
     },
-    {"config", "paths", "locks", "settings", "errors"},
+    {"config", "validation", "paths", "locks", "settings", "errors"},
 ]
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 FILES = sorted(p for p in PACKAGE.rglob("*.py"))

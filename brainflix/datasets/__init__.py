@@ -9,7 +9,7 @@ Listing and asking for file names reads nothing and imports no reader, so a work
     adapter("bmd").captions(root=..., stimuli=...)                           human sentences, or None
 
 A new dataset is one more module with ``FACTS``, ``SOURCES`` (where its files are), ``HEADERS`` (what its CIFTI files
-say), a frozen dataclass ``Options`` and these five functions, and one more line in ``ADAPTERS``.
+say), a frozen dataclass ``Options`` (of ``base.Choices``) and these five functions, and one more line in ``ADAPTERS``.
 """
 
 from __future__ import annotations
@@ -21,7 +21,6 @@ from types import ModuleType
 from typing import Any
 
 from brainflix.errors import InputError
-from brainflix.settings import build
 
 ADAPTERS = {
     "bmd": "brainflix.datasets.bmd",
@@ -47,19 +46,6 @@ def adapter(name: str) -> ModuleType:
 def is_simulated(root: Path) -> bool:
     """Whether the tree under ``root`` was written by the phantom, which leaves its mark there."""
     return (Path(root) / SIMULATED_MARK).exists()
-
-
-def check_options(entries: Mapping[str, Mapping[str, Any]]) -> None:
-    """Refuse options that an adapter does not know or understand, before anything is read.
-
-    Args:
-        entries: {name: {"adapter": ..., "options": ...}}, as under ``datasets`` in the config.
-
-    Raises:
-        InputError: names the dataset, the option and what was expected.
-    """
-    for name, entry in entries.items():
-        build(adapter(entry["adapter"]).Options, entry["options"], where=f"datasets.{name}.options")
 
 
 def what_is_missing(name: str, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> str | None:

@@ -44,6 +44,20 @@ class Facts:
             raise ValueError(f"{self.name}: {self.homepage!r} is no https address")
 
 
+class Choices:
+    """What every dataset's ``Options`` say of it beside their fields, known before anything is read.
+
+    Attributes:
+        captioned: whether human captions come along.
+        resting: whether nothing was shown.
+        test_stimuli: how many are held out; None where only the files say.
+    """
+
+    captioned = False  # no annotations: these are no options
+    resting = False
+    test_stimuli = None
+
+
 @dataclass(frozen=True)
 class Block:
     """Consecutive rows of responses that came out of one raw file.

@@ -20,6 +20,7 @@ import pandas as pd
 
 from brainflix.datasets import bmd_betas, bmd_ceilings
 from brainflix.datasets.base import (
+    Choices,
     Facts,
     Responses,
     bids_label,
@@ -99,7 +100,7 @@ WHERE = "options of dataset bmd"
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Choices):
     """Which responses, and how much of the dataset there is; the published one has 1000, 102, 3 and 10.
 
     Attributes:
@@ -115,6 +116,12 @@ class Options:
     train_repeats: int
     test_repeats: int
     nan_share: float
+
+    captioned = True
+
+    @property
+    def test_stimuli(self) -> int:
+        return self.test_clips
 
     def __post_init__(self) -> None:
         require_positive(self, "train_clips", "test_clips", "train_repeats", "test_repeats", where=WHERE)

@@ -25,6 +25,7 @@ from brainflix import atlas
 from brainflix.datasets import cifti
 from brainflix.datasets.base import (
     Block,
+    Choices,
     Facts,
     Responses,
     require,
@@ -88,7 +89,7 @@ WHERE = "options of dataset cc2017"
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Choices):
     """How much of the dataset there is, and the two choices on which published work differs.
 
     Attributes:
@@ -108,6 +109,10 @@ class Options:
     clips: Literal[239, 240]
     normalisation: Literal["train", "paper", "official"]
     nan_share: float
+
+    @property
+    def test_stimuli(self) -> int:
+        return sum(CLIPS_PER_MOVIE - self.first_clip(movie) for movie, split in self.movies() if split == "test")
 
     def __post_init__(self) -> None:
         counts = ("train_segments", "test_segments", "train_repeats", "test_repeats")

@@ -26,6 +26,7 @@ from brainflix import atlas
 from brainflix.datasets import cifti
 from brainflix.datasets.base import (
     Block,
+    Choices,
     Facts,
     Responses,
     bids_label,
@@ -85,7 +86,7 @@ WHERE = "options of dataset had"
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Choices):
     """How much of the dataset there is, and which clips are held out.
 
     Attributes:

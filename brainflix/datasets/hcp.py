@@ -25,6 +25,7 @@ from brainflix import atlas
 from brainflix.datasets import cifti
 from brainflix.datasets.base import (
     Block,
+    Choices,
     Facts,
     Responses,
     Skipped,
@@ -77,7 +78,7 @@ WHERE = "options of dataset hcp"
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Choices):
     """Which runs, and how volumes become rows.
 
     Attributes:
@@ -91,6 +92,8 @@ class Options:
     window_volumes: int | None
     window_seconds: float | None
     nan_share: float
+
+    resting = True
 
     def __post_init__(self) -> None:
         distinct = bool(self.runs) and len(set(self.runs)) == len(self.runs)

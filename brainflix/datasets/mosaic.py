@@ -23,6 +23,7 @@ from brainflix import atlas
 from brainflix.datasets import bmd, had
 from brainflix.datasets.base import (
     Block,
+    Choices,
     Facts,
     Responses,
     bids_label,
@@ -80,7 +81,7 @@ WHERE = "options of dataset mosaic"
 
 
 @dataclass(frozen=True)
-class Options:
+class Options(Choices):
     """Which study, and how much of it there is (published: BMD 3000 and 1020, HAD 540 and 180).
 
     Attributes:
@@ -93,6 +94,10 @@ class Options:
     train_trials: int
     test_trials: int
     nan_share: float
+
+    @property
+    def captioned(self) -> bool:
+        return self.study == "BMD"
 
     def __post_init__(self) -> None:
         require_positive(self, "train_trials", "test_trials", where=WHERE)

@@ -171,10 +171,8 @@ def executed_steps(settings: GenerationSettings, *, from_noise: bool) -> int:
     """How many of the nominal steps are executed: ``int(steps * strength)``, all of them from pure noise.
 
     Raises:
-        InputError: it is none, or strength lies outside (0, 1].
+        InputError: it is none.
     """
-    if not 0 < settings.strength <= 1:
-        raise InputError.about("generation.strength", expected="more than 0, at most 1", found=f"{settings.strength}")
     executed = settings.steps if from_noise else int(settings.steps * settings.strength)
     if executed < 1:
         found = f"int({settings.steps} steps x strength {settings.strength}) = {executed}"

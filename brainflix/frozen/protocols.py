@@ -13,6 +13,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
+from brainflix.errors import InputError
+
 Precision = Literal["float32", "bfloat16", "float16"]
 
 
@@ -79,6 +81,15 @@ class ClassSettings:
     precision: Precision
 
 
+TARGET_SETTINGS = {  # by kind of target
+    "latent": LatentSettings,
+    "blip": BlipSettings,
+    "text-states": TextSettings,
+    "text-embedding": TextSettings,
+    "classes": ClassSettings,
+}
+
+
 @dataclass(frozen=True)
 class DecodingSettings:
     """How a caption is decoded from an image embedding (section 4, stage 3).
@@ -127,6 +138,10 @@ class GenerationSettings:
     latent_factor: float
     batch: int
     precision: Precision
+
+    def __post_init__(self) -> None:
+        if not 0 < self.strength <= 1:
+            raise InputError.about("generation.strength", expected="more than 0, at most 1", found=f"{self.strength}")
 
 
 class VideoGenerator(Protocol):

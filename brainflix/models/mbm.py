@@ -14,46 +14,13 @@ order of the tokens when nothing is hidden (the released code permutes them).
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from brainflix.errors import InputError
-
-
-@dataclass(frozen=True)
-class MbmSettings:
-    """Sizes of the masked autoencoder.
-
-    Attributes:
-        patch: vertices per token.
-        width, depth, heads: encoder transformer.
-        mlp_ratio: hidden units of a block's MLP, in widths (encoder and decoder).
-        decoder_width, decoder_depth, decoder_heads: decoder transformer.
-        mask_ratio: share of patches hidden from the encoder.
-        pool: the embedding of a response: mean over patch tokens, or the class token
-            (neither paper nor released code says which).
-    """
-
-    patch: int
-    width: int
-    depth: int
-    heads: int
-    mlp_ratio: float
-    decoder_width: int
-    decoder_depth: int
-    decoder_heads: int
-    mask_ratio: float
-    pool: Literal["patches", "class"]
-
-    def __post_init__(self) -> None:
-        if self.width % self.heads or self.decoder_width % self.decoder_heads:
-            raise InputError("settings: width must be a multiple of heads, in encoder and decoder")
-        if not 0 < self.mask_ratio < 1:
-            raise InputError(f"settings: mask_ratio must lie between 0 and 1, found {self.mask_ratio}")
+from brainflix.models.settings import MbmSettings
 
 
 def sincos_positions(length: int, width: int) -> Tensor:

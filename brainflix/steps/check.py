@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from brainflix import config as names
-from brainflix import datasets
+from brainflix import consistency, datasets, validation
 from brainflix.datasets import sources
 from brainflix.datasets.inspection import Findings, examine
 from brainflix.errors import InputError
@@ -54,9 +54,9 @@ def check(
 
 def _config(paper: Path, overlays: Iterable[Path]) -> dict[str, Any]:
     config = names.load([paper, *overlays])
-    names.validate(config, paper.parents[1] / "workflow/schemas/config.schema.yaml")
-    names.check(config)
-    datasets.check_options(config["datasets"])
+    validation.validate(config, paper.parents[1] / "workflow/schemas/config.schema.yaml")
+    validation.check(config)
+    consistency.check(config)
     return config
 
 

@@ -24,7 +24,7 @@ from brainflix import artifacts, frozen, training
 from brainflix.datasets import is_simulated, video
 from brainflix.datasets.base import STIMULI_COLUMNS
 from brainflix.errors import InputError
-from brainflix.frozen.protocols import BlipSettings, ClassSettings, LatentSettings, TextSettings
+from brainflix.frozen.protocols import TARGET_SETTINGS, BlipSettings, ClassSettings, LatentSettings, TextSettings
 from brainflix.settings import Options, build
 
 CLIPS_AT_ONCE = 16
@@ -184,9 +184,9 @@ def _means(table: Rows, encode: Callable[[list[str]], np.ndarray]) -> Iterator[n
 
 
 TARGETS = {
-    "latent": _Target(LatentSettings, ("channel", "frame", "row", "column"), "scaled latent", _latents),
-    "blip": _Target(BlipSettings, ("token", "width"), "hidden state", _image_embeddings),
-    "text-states": _Target(TextSettings, ("token", "width"), "hidden state", _text_states),
-    "text-embedding": _Target(TextSettings, ("width",), "mean of unit vectors", _text_embeddings),
-    "classes": _Target(ClassSettings, ("frame", "class"), "log-probability", _classes, ("test",)),
+    "latent": _Target(TARGET_SETTINGS["latent"], ("channel", "frame", "row", "column"), "scaled latent", _latents),
+    "blip": _Target(TARGET_SETTINGS["blip"], ("token", "width"), "hidden state", _image_embeddings),
+    "text-states": _Target(TARGET_SETTINGS["text-states"], ("token", "width"), "hidden state", _text_states),
+    "text-embedding": _Target(TARGET_SETTINGS["text-embedding"], ("width",), "mean of unit vectors", _text_embeddings),
+    "classes": _Target(TARGET_SETTINGS["classes"], ("frame", "class"), "log-probability", _classes, ("test",)),
 }

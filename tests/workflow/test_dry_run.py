@@ -5,10 +5,12 @@ import shutil
 import pytest
 import yaml
 
+from tests.conftest import phantom_section
+
 from .conftest import ROOT
 
 PAPER = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
-SIMULATED = {"phantom": {name: {} for name in PAPER["datasets"]}}  # raw files come from somewhere
+SIMULATED = {"phantom": phantom_section(PAPER)}  # raw files come from somewhere
 
 
 def plan(snakemake, target, overlay=SIMULATED):

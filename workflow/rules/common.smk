@@ -7,16 +7,18 @@ import sys
 from pathlib import Path
 
 from brainflix import config as names
-from brainflix import datasets, locks, paths
+from brainflix import consistency, datasets, locks, paths, validation
 from brainflix.errors import InputError
 
 if workflow.is_main_process:
     locks.clear_stale()
 
 try:
-    names.validate(config, Path(workflow.source_path("../schemas/config.schema.yaml")))
-    names.check(config)
-    datasets.check_options(config["datasets"])
+    validation.validate(
+        config, Path(workflow.source_path("../schemas/config.schema.yaml"))
+    )
+    validation.check(config)
+    consistency.check(config)
 except InputError as error:
     raise WorkflowError(str(error))
 
