@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from typing import Any
 
 import pandas as pd
 
@@ -27,6 +29,17 @@ _DEFINITIONS = {
 }
 
 
+def made_with(target: Mapping[str, Any]) -> str:
+    """What a target was made with, by its ``about``: model, revision if known, settings.
+
+    >>> made_with({"model": "google/vit", "settings": {"frames": 15, "pixels": 264}})
+    'google/vit (frames 15, pixels 264)'
+    """
+    revision = f"@{target['revision']}" if target.get("revision") else ""
+    settings = ", ".join(f"{key} {value}" for key, value in target["settings"].items())
+    return f"{target['model']}{revision} ({settings})"
+
+
 def definition(metric: str) -> str:
     """What a metric measures, in one line.
 
@@ -37,6 +50,16 @@ def definition(metric: str) -> str:
         if match := re.fullmatch(pattern, metric):
             return text.format(*match.groups())
     raise KeyError(metric)
+
+
+def measured(metric: str, using: str, shuffles: int) -> str:
+    """A metric's definition, what it was measured with, and how its chance was found.
+
+    >>> measured("b_mse", "blip (frames 15)", 20)
+    'mean squared error of predicted b over all elements; with blip (frames 15); chance over 20 shuffles'
+    """
+    chance = f"over {shuffles} shuffles" if shuffles else "exact"
+    return f"{definition(metric)}; with {using}; chance {chance}"
 
 
 def is_error(metric: str) -> bool:

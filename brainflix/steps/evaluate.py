@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
@@ -21,9 +21,24 @@ from brainflix.artifacts import Samples
 from brainflix.datasets.truth import true_frames
 from brainflix.errors import InputError
 from brainflix.pairs import read_pairs, select
+from brainflix.report import made_with
 from brainflix.settings import Settings
 
-Scores = tuple[str, list[str], np.ndarray, np.ndarray]  # metric, stimuli, values, chances
+
+class _Scores(NamedTuple):
+    """One metric of every clip.
+
+    Attributes:
+        using: what it was measured with: the model and settings of the target, or the size of frames.
+        shuffles: pairings that chance is averaged over, 0 where it is known.
+    """
+
+    metric: str
+    stimuli: list[str]
+    values: np.ndarray
+    chances: np.ndarray
+    using: str
+    shuffles: int
 
 
 @dataclass(frozen=True)
@@ -69,7 +84,8 @@ def evaluate(
         classifier: name or folder of the model that made them; it classifies the generated frames.
         z_predictions, z_targets: where z came from, and the true z; both or neither.
         b_predictions, b_targets: the same for b.
-        out: table (stimulus, metric, value, chance, group, dataset, variant, subject, seed, simulated).
+        out: table (stimulus, metric, value, chance, group, using, shuffles, dataset, variant, subject, seed,
+            simulated); ``using`` names the model behind a metric, ``shuffles`` is 0 where chance is known.
     """
     training.use_threads(threads)
     made = artifacts.read(videos, kind="videos", load=False)
@@ -82,14 +98,15 @@ def evaluate(
     artifacts.write_table(out, _table(scores, made, _groups(stimuli, settings.group_seconds)))
 
 
-def _ssim(made: Samples, stimuli: Path, settings: EvaluateSettings, seed: int) -> Scores:
+def _ssim(made: Samples, stimuli: Path, settings: EvaluateSettings, seed: int) -> _Scores:
     names = list(made.rows["stimulus"])
     partners = _with_own(len(names), settings.shuffles, seed)
     scores = np.empty(partners.shape)
     for truth, frames in true_frames(stimuli, names, count=made.values.shape[1], pixels=settings.pixels):
         for shuffle, clip in zip(*np.nonzero(partners == truth), strict=True):
             scores[shuffle, clip] = metrics.ssim(_resized(made.values[clip], settings.pixels), frames)
-    return "ssim", names, scores[0], scores[1:].mean(axis=0)
+    using = f"{made.values.shape[1]} frames of {settings.pixels} x {settings.pixels} pixels"
+    return _Scores("ssim", names, scores[0], scores[1:].mean(axis=0), using, settings.shuffles)
 
 
 def _with_own(clips: int, shuffles: int, seed: int) -> np.ndarray:
@@ -108,7 +125,7 @@ def _resized(clip: np.ndarray, pixels: int) -> np.ndarray:
 
 def _n_way(
     made: Samples, truth: Samples, path: Path, classifier: str, settings: EvaluateSettings, seed: int
-) -> list[Scores]:
+) -> list[_Scores]:
     if truth.about["model"] != classifier:
         raise InputError.about(path, expected=f"classes by {classifier}", found=f"classes by {truth.about['model']}")
     artifacts.common_about([made.about, truth.about], "dataset")
@@ -116,11 +133,12 @@ def _n_way(
     true = select(truth, names, where=path)
     predicted = _classified(made, classifier, how=truth.about["settings"])
     partners = _with_own(len(names), settings.shuffles, seed)
-    found = []
+    found, using = [], made_with(truth.about)
     for ways in settings.ways:
         for rule in metrics.RULES:
             scores = metrics.n_way(predicted, true, partners, ways=ways, rule=rule)
-            found.append((f"nway_{ways}_{rule}", names, scores[0], scores[1:].mean(axis=0)))
+            metric, chances = f"nway_{ways}_{rule}", scores[1:].mean(axis=0)
+            found.append(_Scores(metric, names, scores[0], chances, using, settings.shuffles))
     return found
 
 
@@ -133,7 +151,7 @@ def _classified(made: Samples, classifier: str, *, how: Mapping[str, Any]) -> np
 
 def _vectors(
     name: str, predictions: Path, targets: Path, made: Samples, settings: EvaluateSettings, seed: int
-) -> list[Scores]:
+) -> list[_Scores]:
     pairs = read_pairs(predictions, targets)
     artifacts.common_about([made.about, pairs.about], "dataset")
     partners = _with_own(len(pairs.stimuli), settings.shuffles, seed)
@@ -141,14 +159,18 @@ def _vectors(
     squared, cosine = metrics.pairwise_distances(pairs.predicted, pairs.true, centre=pairs.centre)
     related = metrics.pairwise_correlation(pairs.predicted, pairs.true)
     error = metrics.mean_squared_error(pairs.predicted, pairs.true)
+    using, shuffles = made_with(pairs.about), settings.shuffles
     found = [
-        (f"{name}_mse", pairs.stimuli, error, stats.shuffled_mean(squared, shuffled)),
-        (f"{name}_corr", pairs.stimuli, np.diag(related), stats.shuffled_mean(related, shuffled)),
+        _Scores(f"{name}_mse", pairs.stimuli, error, stats.shuffled_mean(squared, shuffled), using, shuffles),
+        _Scores(
+            f"{name}_corr", pairs.stimuli, np.diag(related), stats.shuffled_mean(related, shuffled), using, shuffles
+        ),
     ]
     prefix = "" if name == "b" else f"{name}_"  # retrieval is by b, as captions are, unless it says otherwise
     for top in settings.retrieve:
         hits, chance = metrics.retrieval(cosine, own, top=top), min(top / len(own), 1.0)
-        found.append((f"{prefix}retrieval_top{top}", pairs.stimuli, hits, np.full(len(own), chance)))
+        metric, chances = f"{prefix}retrieval_top{top}", np.full(len(own), chance)
+        found.append(_Scores(metric, pairs.stimuli, hits, chances, using, 0))
     return found
 
 
@@ -162,11 +184,12 @@ def _groups(stimuli: Path, seconds: float) -> dict[str, str]:
     return dict(zip(table["stimulus"], groups, strict=True))
 
 
-def _table(scores: list[Scores], made: Samples, groups: dict[str, str]) -> pd.DataFrame:
+def _table(scores: list[_Scores], made: Samples, groups: dict[str, str]) -> pd.DataFrame:
     labels = {key: made.about[key] for key in ("dataset", "variant", "subject", "seed", "simulated")}
     parts = [
-        pd.DataFrame({"stimulus": names, "metric": metric, "value": values, "chance": chances})
-        for metric, names, values, chances in scores
+        pd.DataFrame({"stimulus": s.stimuli, "metric": s.metric, "value": s.values, "chance": s.chances}).assign(
+            group=[groups[name] for name in s.stimuli], using=s.using, shuffles=s.shuffles
+        )
+        for s in scores
     ]
-    table = pd.concat(parts, ignore_index=True)
-    return table.assign(group=table["stimulus"].map(groups), **labels)
+    return pd.concat(parts, ignore_index=True).assign(**labels)

@@ -10,7 +10,7 @@ import pandas as pd
 
 from brainflix import artifacts, stats
 from brainflix.errors import InputError
-from brainflix.report import COLUMNS, definition
+from brainflix.report import COLUMNS, measured
 from brainflix.settings import Settings
 
 
@@ -45,6 +45,8 @@ def summarize(*, scores: list[Path], settings: Settings[SummarizeSettings], out:
         "value",
         "chance",
         "group",
+        "using",
+        "shuffles",
         "dataset",
         "variant",
         "subject",
@@ -79,5 +81,5 @@ def _row(part: pd.DataFrame, settings: SummarizeSettings) -> dict[str, object]:
         "chance": part["chance"].mean(),
         "ceiling": np.nan,
         "n": len(part),
-        "definition": definition(first["metric"]),
+        "definition": measured(first["metric"], first["using"], int(first["shuffles"])),
     }

@@ -151,7 +151,13 @@ def test_a_summary_has_a_row_per_metric_with_interval_chance_and_definition(summ
     assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
     assert table["chance"].notna().all() and table["ceiling"].isna().all()
     assert dict(zip(table["metric"], table["n"], strict=True))["ssim"] == len(CLIPS)
-    assert list(table["definition"]) == [report.definition(metric) for metric in table["metric"]]
+    words = table.set_index("metric")["definition"]
+    assert all(text.startswith(report.definition(metric) + "; with ") for metric, text in words.items())
+    assert words["ssim"].endswith("; with 4 frames of 32 x 32 pixels; chance over 10 shuffles")
+    made = "(frames 2, pixels 32, precision float32)"
+    assert words["nway_2_top1"].endswith(f"; with toy-classifier {made}; chance over 10 shuffles")
+    assert words["z_mse"].endswith(f"; with toy {made}; chance over 10 shuffles")
+    assert words["retrieval_top1"].endswith(f"; with toy {made}; chance exact")
 
 
 def test_a_value_is_the_mean_over_clips(summaries, tmp_path):
