@@ -54,10 +54,15 @@ def _lay_over(config: dict[str, Any], layer: Mapping[str, Any]) -> None:
             config[key] = value
 
 
-def needed_datasets(config: Config) -> set[str]:
-    """Datasets that the tables under ``headline`` show, and those that something in them learns from."""
-    found = set(config["headline"])
-    for dataset, rows in config["headline"].items():
+def needed_datasets(config: Config, tables: Mapping[str, Sequence[str]] | None = None) -> set[str]:
+    """Datasets that some tables show, and those that something in them learns from.
+
+    Args:
+        tables: {dataset: variants}; those under ``headline`` unless given.
+    """
+    tables = config["headline"] if tables is None else tables
+    found = set(tables)
+    for dataset, rows in tables.items():
         for row in rows:
             sources = {config["variants"][row]["latent"], condition(config, row)[0]} & set(config["regressors"])
             for cohort in (c for source in sources for c in cohorts_of(config, "regressors", source)):

@@ -6,6 +6,7 @@ them keyed by the flag of the step that reads them. Snakemake calls these; nothi
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from brainflix import config as names
@@ -27,82 +28,8 @@ def other_reliabilities(config: Config, wildcards: Any) -> list[str]:
     return [f"results/{wildcards.dataset}/reliability/sub-{s}.h5" for s in subjects if s != wildcards.subject]
 
 
-def learned_responses(config: Config, wildcards: Any) -> list[str]:
-    """Responses an encoder is pretrained on or aligned with."""
-    return [path for dataset, subjects in _cohort(config, wildcards) for path in responses(config, dataset, subjects)]
-
-
-def learned_texts(config: Config, wildcards: Any) -> list[str]:
-    """Text embeddings an encoder is aligned with, one file per dataset."""
-    return [f"results/{d}/targets/{config['roles']['e']}.h5" for d, _ in _cohort(config, wildcards)]
-
-
-def initial_encoder(config: Config, wildcards: Any) -> str:
-    """The encoder that alignment starts from."""
-    init = config["encoders"][wildcards.encoder]["init"]
-    scope = names.scope(config, "encoders", init, names.binding(config, wildcards.scope))
-    return f"{ENCODER}/encoder.safetensors".format(encoder=init, scope=scope, seed=wildcards.seed)
-
-
-def learned_features(config: Config, wildcards: Any) -> list[str]:
-    """Features a regressor is fitted on."""
-    return [
-        _features(config, wildcards, dataset, subject)
-        for dataset, subjects in _cohort(config, wildcards)
-        for subject in subjects
-    ]
-
-
-def learned_targets(config: Config, wildcards: Any) -> list[str]:
-    """Targets a regressor is fitted on, one file per dataset."""
-    return [f"results/{d}/targets/{wildcards.target}.h5" for d, _ in _cohort(config, wildcards)]
-
-
-def predicted_features(config: Config, wildcards: Any) -> str:
-    """Features a regressor predicts from, of one subject."""
-    return _features(config, wildcards, wildcards.dataset, wildcards.subject)
-
-
-def described(config: Config, wildcards: Any) -> dict[str, str]:
-    """Inputs of describe: a predicted or true b, the dataset's own captions, or nothing."""
-    source, target = names.condition(config, wildcards.variant)
-    if source == names.TRUTH and target is None:
-        return {"captions": f"results/{wildcards.dataset}/captions.tsv"}
-    is_b = target == config["roles"]["b"]
-    return {"condition": _predictions(config, wildcards, source, target)} if is_b else {}
-
-
-def generated(config: Config, wildcards: Any) -> dict[str, str]:
-    """Inputs of generate beside the captions: a latent, the true ones, and raw text states."""
-    source, target = names.condition(config, wildcards.variant)
-    truth = names.latent_target(config, wildcards.variant) or config["roles"]["y"]
-    found = {"targets": f"results/{wildcards.dataset}/targets/{truth}.h5"}
-    if latents := _latents(config, wildcards):
-        found["latents"] = latents
-    if target == config["roles"]["c"]:
-        found["states"] = _predictions(config, wildcards, source, target)
-    return found
-
-
-def evaluated(config: Config, wildcards: Any) -> dict[str, str]:
-    """Inputs of evaluate beside the videos: predicted and true z and b, where the variant has them."""
-    source, target = names.condition(config, wildcards.variant)
-    z, b = names.latent_target(config, wildcards.variant), config["roles"]["b"]
-    has_b = target == b or (source == names.TRUTH and target is None)
-    found = {
-        "z": (_latents(config, wildcards), z),
-        "b": (_predictions(config, wildcards, source, b) if has_b else None, b),
-    }
-    pairs = {}
-    for key, (predictions, truth) in found.items():
-        if predictions:
-            pairs[f"{key}_predictions"] = predictions
-            pairs[f"{key}_targets"] = f"results/{wildcards.dataset}/targets/{truth}.h5"
-    return pairs
-
-
-def shown(config: Config, wildcards: Any) -> list[str]:
-    """Folders of the variants that a gallery shows: first seed, first evaluated subject."""
+def shown(config: Config, wildcards: Any, *, name: str) -> list[str]:
+    """A file of each variant that a gallery shows: first seed, first evaluated subject."""
     return [
         VARIANT.format(
             dataset=wildcards.dataset,
@@ -110,6 +37,7 @@ def shown(config: Config, wildcards: Any) -> list[str]:
             seed=config["seeds"][0],
             subject=names.evaluated_subjects(config, wildcards.dataset, variant)[0],
         )
+        + f"/{name}"
         for variant in config["gallery"]["variants"]
     ]
 
@@ -121,6 +49,22 @@ def scores(config: Config, wildcards: Any) -> list[str]:
         for seed in config["seeds"]
         for subject in names.evaluated_subjects(config, wildcards.dataset, wildcards.variant)
     ]
+
+
+def tables(config: Config, targets: Iterable[str]) -> dict[str, list[str]]:
+    """Whose scores some targets of the workflow hold: {dataset: variants}; ``all`` and none are the headline."""
+    found: dict[str, list[str]] = {}
+    for target in targets or ["all"]:
+        match target.split("/"):
+            case ["all"]:
+                found |= {dataset: list(rows) for dataset, rows in config["headline"].items()}
+            case ["results", dataset, "metrics.csv"] if dataset in config["headline"]:
+                found[dataset] = list(config["headline"][dataset])
+            case ["results", "ablations", variant, _] if variant in config["variants"]:
+                found.setdefault("bmd", []).append(variant)
+            case ["results", dataset, variant, *_] if dataset in config["datasets"] and variant in config["variants"]:
+                found.setdefault(dataset, []).append(variant)
+    return found
 
 
 def _cohort(config: Config, wildcards: Any) -> list[tuple[str, list[str]]]:

@@ -57,6 +57,12 @@ def what_is_missing(name: str, root: Path, subjects: Sequence[str], options: Map
     files = module.raw_files(root=root, subjects=subjects, options=options)
     for subject in subjects:
         files += module.response_files(root=root, subject=subject, options=options)
+    return which_are_missing(name, root, files)
+
+
+def which_are_missing(name: str, root: Path, files: Sequence[Path]) -> str | None:
+    """One sentence on those of some raw files that are not there and how to get them, or None if all are."""
+    module, root = adapter(name), Path(root)
     files = list(dict.fromkeys(files))
     missing = [file for file in files if not file.exists()]
     if not missing:

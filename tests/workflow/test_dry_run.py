@@ -1,5 +1,6 @@
 """Which rules a target needs, and which it must not need, at the size of the paper."""
 
+import re
 import shutil
 
 import pytest
@@ -76,13 +77,60 @@ def test_quality_control_needs_raw_data_and_nothing_that_learns(snakemake):
     assert set(jobs) == {"synthesize_bmd", "index", "reliability", "qc", "stack"}
 
 
+def test_a_recording_becomes_betas_and_only_its_volumes_are_projected(snakemake, tmp_path):
+    names = ("a.dtseries.nii", "b.nii.gz", "a.tsv", "b.tsv")
+    a, b, events_a, events_b = ((tmp_path / name).write_text("") or str(tmp_path / name) for name in names)
+    runs = [{"series": a, "events": events_a, "learn": True}, {"volume": b, "events": events_b}]
+    overlay = {**SIMULATED, "recordings": {"mine": {"label": "stim_file", "runs": runs}}}
+    run = snakemake("--dry-run", "--printshellcmds", "results/recordings/mine/trials.tsv", overlay=overlay)
+    assert run.code == 0 and dict(run.jobs) == {"project": 1, "betas": 1}, run.text[-3000:]
+    assert f"--series {a} results/recordings/mine/run-2.dtseries.nii --events {events_a} {events_b}" in run.text
+    assert "--learn-from 1 --label stim_file" in run.text
+
+
 def test_missing_data_are_named_before_anything_runs(snakemake, tmp_path):
     run = snakemake("--dry-run", "results/bmd/metrics.csv")
     assert run.code == 1 and "Raw data are missing" in run.text
     for name in ("bmd", "had", "cc2017", "hcp"):
         assert f"{tmp_path}/data/{name}" in run.text
     assert "ds005165" in run.text and "licence" in run.text
-    assert not (tmp_path / "results").exists()
+    assert "mosaic" not in run.text.split("Raw data are missing")[1], "no table asks for it"
+    assert "Traceback" not in run.text and not (tmp_path / "results").exists()
+
+
+def test_only_missing_data_that_the_target_needs_are_named(snakemake, tmp_path):
+    run = snakemake("--cores", "1", "results/bmd/oracle/metrics.csv")
+    assert run.code == 1 and "Traceback" not in run.text
+    said = run.text[run.text.index("brainflix: Raw data are missing.") :].strip().splitlines()
+    assert len(said) == 2 and f"{tmp_path}/data/bmd (no such folder)" in said[1] and "; get " in said[1]
+    assert "1,103 of its 1,103 files" in said[1], "annotations and clips: an oracle opens no responses"
+    assert not any((tmp_path / ".snakemake" / "locks").iterdir())
+
+
+@pytest.mark.parametrize(
+    "target, sentence",
+    [
+        (
+            "results/had/full/metrics.csv",
+            "brainflix: config: datasets.had.evaluate: expected the subjects .* found none",
+        ),
+        ("results/figures/gallery-had.png", "brainflix: config: datasets.had.evaluate: expected the subjects"),
+        ("results/bmd/responses/sub-99.h5", "brainflix: responses of bmd: expected one of sub-01, .* found sub-99"),
+        ("results/had/metrics.csv", "No rule to produce results/had/metrics.csv"),
+        ("results/backbones/foo", "No rule to produce results/backbones/foo"),
+    ],
+)
+def test_a_target_that_cannot_be_is_refused_without_a_traceback(snakemake, target, sentence):
+    run = snakemake("--dry-run", target, overlay=SIMULATED)
+    assert run.code == 1 and "Traceback" not in run.text and "KeyError" not in run.text
+    assert re.search(sentence, run.text), run.text[-2000:]
+
+
+def test_own_of_another_dataset_is_refused_without_a_traceback(snakemake):
+    overlay = {**SIMULATED, "cohorts": {"own": {"own-dataset": "none", "bmd": "own"}}}
+    run = snakemake("--dry-run", "results/cc2017/mlp/metrics.csv", overlay=overlay)
+    assert run.code == 1 and "Traceback" not in run.text
+    assert "cohort own: expected that who learns from own of bmd is evaluated on bmd, found cc2017" in run.text
 
 
 @pytest.mark.parametrize(
@@ -101,9 +149,7 @@ def test_missing_data_are_named_before_anything_runs(snakemake, tmp_path):
 )
 def test_a_wrong_config_is_refused_in_one_sentence(snakemake, overlay, sentence):
     run = snakemake("--dry-run", "results/bmd/metrics.csv", overlay={**SIMULATED, **overlay})
-    assert run.code == 1
-    import re
-
+    assert run.code == 1 and "Traceback" not in run.text
     assert re.search(sentence, run.text), run.text[-2000:]
 
 

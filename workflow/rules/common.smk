@@ -10,6 +10,12 @@ from brainflix import config as names
 from brainflix import consistency, datasets, locks, paths, validation
 from brainflix.errors import InputError
 
+
+def refuse(why):
+    """Stop with a sentence; under an exception Snakemake would put a traceback."""
+    sys.exit(f"brainflix: {why}")
+
+
 if workflow.is_main_process:
     locks.clear_stale()
 
@@ -20,7 +26,7 @@ try:
     validation.check(config)
     consistency.check(config)
 except InputError as error:
-    raise WorkflowError(str(error))
+    refuse(error)
 
 VARIANT, ENCODER, REGRESSOR = paths.VARIANT, paths.ENCODER, paths.REGRESSOR
 
@@ -45,7 +51,14 @@ wildcard_constraints:
 
 def asked(function):
     """An input function from one of brainflix.paths."""
-    return lambda wildcards: function(config, wildcards)
+
+    def find(wildcards):
+        try:
+            return function(config, wildcards)
+        except InputError as error:
+            refuse(error)
+
+    return find
 
 
 def flags(wildcards, input):
@@ -85,58 +98,64 @@ def options(wildcards):
     entry = config["datasets"][wildcards.dataset]
     stem = getattr(wildcards, "stem", None)
     subjects = (
-        names.shards(config, wildcards.dataset)[stem] if stem else entry["subjects"]
+        names.inside(config, wildcards.dataset, stem) if stem else entry["subjects"]
     )
     return f"--subjects {shlex.join(subjects)} --options {shlex.quote(json.dumps(entry['options']))}"
 
 
-@functools.cache  # every job of a dataset asks
-def what_is_missing(dataset):
-    """A sentence on raw files that are not there and that nobody makes, or None."""
+def what_is_missing(dataset, files):
+    """A message on raw files that are not there, of a job and of all else that the targets learn from."""
     entry = config["datasets"][dataset]
-    if dataset in config["phantom"]:
+    found = [datasets.which_are_missing(entry["adapter"], entry["root"], files)]
+    if not found[0]:
         return None
-    return datasets.what_is_missing(
-        entry["adapter"], Path(entry["root"]), entry["subjects"], entry["options"]
-    )
+    targets = paths.tables(config, workflow.dag_settings.targets)
+    others = names.needed_datasets(config, targets) - {dataset, *config["phantom"]}
+    for other in (config["datasets"][name] for name in sorted(others)):
+        find = (other["adapter"], other["root"], other["subjects"], other["options"])
+        found.append(datasets.what_is_missing(*find))
+    return "\n".join(["Raw data are missing.", *filter(None, found)])
 
 
-def raw_files(dataset, kind, **who):
-    """Raw files that a step opens; a readable refusal where they are missing.
+def raw_files(dataset, find):
+    """Raw files that a job opens, by find(adapter, how); a readable refusal where one is missing.
 
     A simulated study has its last file stand for all: its names are for the phantom to know.
     """
     entry = config["datasets"][dataset]
     if dataset in config["phantom"]:
         return [f"{entry['root']}/phantom.json"]
-    find = getattr(datasets.adapter(entry["adapter"]), kind)
+    how = {"root": Path(entry["root"]), "options": entry["options"]}
     try:
-        if what_is_missing(dataset):
-            sentences = filter(None, map(what_is_missing, config["datasets"]))
-            raise WorkflowError("Raw data are missing.\n" + "\n".join(sentences))
-        files = find(root=Path(entry["root"]), options=entry["options"], **who)
+        files = find(datasets.adapter(entry["adapter"]), how)
+        missing = what_is_missing(dataset, files)
     except InputError as error:
-        raise WorkflowError(str(error))
+        missing = error
+    if missing:
+        refuse(missing)
     return [str(file) for file in files]
 
 
 def stimulus_files(wildcards):
     """Raw files that say what was shown."""
+    subjects = config["datasets"][wildcards.dataset]["subjects"]
     return raw_files(
         wildcards.dataset,
-        "raw_files",
-        subjects=config["datasets"][wildcards.dataset]["subjects"],
+        lambda adapter, how: adapter.raw_files(subjects=subjects, **how),
     )
 
 
 def response_files(wildcards):
     """Raw files that hold the responses of a subject, or of a shard of subjects."""
-    subjects = names.shards(config, wildcards.dataset)[wildcards.stem]
-    return [
-        f
-        for s in subjects
-        for f in raw_files(wildcards.dataset, "response_files", subject=s)
-    ]
+    subjects = asked(lambda config, w: names.inside(config, w.dataset, w.stem))(
+        wildcards
+    )
+    return raw_files(
+        wildcards.dataset,
+        lambda adapter, how: [
+            f for s in subjects for f in adapter.response_files(subject=s, **how)
+        ],
+    )
 
 
 def backbone(name):

@@ -31,6 +31,8 @@ rule backbone:
         "results/logs/backbone/{backbone}.log",
     benchmark:
         "results/benchmarks/backbone/{backbone}.tsv"
+    wildcard_constraints:
+        backbone=one_of(config["backbone_training"]),
     threads: 1
     resources:
         mem_mb=6000,

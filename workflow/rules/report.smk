@@ -14,6 +14,8 @@ rule headline:
         ),
     log:
         "results/logs/headline/{dataset}.log",
+    wildcard_constraints:
+        dataset=one_of(config["headline"]),
     params:
         inputs=flags,
     shell:
@@ -37,10 +39,8 @@ rule gallery:
     input:
         stimuli="results/{dataset}/stimuli.tsv",
         captions="results/{dataset}/captions.tsv",
-        videos=lambda w: [f"{folder}/videos.h5" for folder in paths.shown(config, w)],
-        described=lambda w: [
-            f"{folder}/captions.tsv" for folder in paths.shown(config, w)
-        ],
+        videos=asked(functools.partial(paths.shown, name="videos.h5")),
+        described=asked(functools.partial(paths.shown, name="captions.tsv")),
     output:
         png=report(
             "results/figures/gallery-{dataset}.png",
