@@ -64,23 +64,26 @@ class Cohort:
         Raises:
             InputError: a value is not finite.
         """
-        parts, positions = (self.rows[c].to_numpy()[index] for c in ("part", "position"))
+        parts, positions = (self.rows[c].to_numpy()[index].tolist() for c in ("part", "position"))
         values = np.empty((len(index), *self.shape), np.float32)
-        for part in np.unique(parts):
-            here = parts == part
-            values[here] = self.parts[part][positions[here]]
-        if not np.isfinite(values).all():
-            self._complain(index[~np.isfinite(values.reshape(len(index), -1)).all(axis=1)][0])
+        # Row by row: one copy straight from the file's pages, looked at while it is in cache.
+        sources = [np.asarray(part) for part in self.parts]
+        for row, part, position in zip(values, parts, positions, strict=True):
+            row[...] = sources[part][position]
+            flat = row.reshape(-1)
+            # The product is finite for sane finite values alone, and takes a tenth of np.isfinite's time.
+            if not np.isfinite(flat @ flat) and not np.isfinite(flat).all():
+                self._complain(part, position)
         return values
 
     def all(self) -> np.ndarray:
         """Values (n, *shape) float32 of all rows."""
         return self.take(np.arange(len(self)))
 
-    def _complain(self, row: int) -> None:
-        found = self.rows.iloc[row]
-        where = f"row {found['position']} (stimulus {found['stimulus']!r})"
-        raise InputError.about(self.paths[found["part"]], expected="finite values", found=f"NaN or infinity in {where}")
+    def _complain(self, part: int, position: int) -> None:
+        stimulus = self.rows.query("part == @part and position == @position")["stimulus"].iloc[0]
+        found = f"NaN or infinity in row {position} (stimulus {stimulus!r})"
+        raise InputError.about(self.paths[part], expected="finite values", found=found)
 
     def fingerprint(self) -> str:
         """Tells these rows from others: a hash of their names and of the values of some of them."""

@@ -163,6 +163,8 @@ def _read_picture(path: Path) -> np.ndarray:
 def _resize(picture: np.ndarray, pixels: int) -> np.ndarray:
     import cv2
 
+    if picture.shape[:2] == (pixels, pixels):
+        return picture
     shrinks = min(picture.shape[:2]) >= pixels
     return cv2.resize(picture, (pixels, pixels), interpolation=cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR)
 
