@@ -28,6 +28,80 @@ def other_reliabilities(config: Config, wildcards: Any) -> list[str]:
     return [f"results/{wildcards.dataset}/reliability/sub-{s}.h5" for s in subjects if s != wildcards.subject]
 
 
+def learned_responses(config: Config, wildcards: Any) -> list[str]:
+    """Responses an encoder is pretrained on or aligned with."""
+    return [path for dataset, subjects in _cohort(config, wildcards) for path in responses(config, dataset, subjects)]
+
+
+def learned_texts(config: Config, wildcards: Any) -> list[str]:
+    """Text embeddings an encoder is aligned with, one file per dataset."""
+    return [f"results/{d}/targets/{config['roles']['e']}.h5" for d, _ in _cohort(config, wildcards)]
+
+
+def initial_encoder(config: Config, wildcards: Any) -> str:
+    """The encoder that alignment starts from."""
+    init = config["encoders"][wildcards.encoder]["init"]
+    scope = names.scope(config, "encoders", init, names.binding(config, wildcards.scope))
+    return f"{ENCODER}/encoder.safetensors".format(encoder=init, scope=scope, seed=wildcards.seed)
+
+
+def learned_features(config: Config, wildcards: Any) -> list[str]:
+    """Features a regressor is fitted on."""
+    return [
+        _features(config, wildcards, dataset, subject)
+        for dataset, subjects in _cohort(config, wildcards)
+        for subject in subjects
+    ]
+
+
+def learned_targets(config: Config, wildcards: Any) -> list[str]:
+    """Targets a regressor is fitted on, one file per dataset."""
+    return [f"results/{d}/targets/{wildcards.target}.h5" for d, _ in _cohort(config, wildcards)]
+
+
+def predicted_features(config: Config, wildcards: Any) -> str:
+    """Features a regressor predicts from, of one subject."""
+    return _features(config, wildcards, wildcards.dataset, wildcards.subject)
+
+
+def described(config: Config, wildcards: Any) -> dict[str, str]:
+    """Inputs of describe: a predicted or true b, the dataset's own captions, or nothing."""
+    source, target = names.condition(config, wildcards.variant)
+    if source == names.TRUTH and target is None:
+        return {"captions": f"results/{wildcards.dataset}/captions.tsv"}
+    is_b = target == config["roles"]["b"]
+    return {"condition": _predictions(config, wildcards, source, target)} if is_b else {}
+
+
+def generated(config: Config, wildcards: Any) -> dict[str, str]:
+    """Inputs of generate beside the captions: a latent, the true ones, and raw text states."""
+    source, target = names.condition(config, wildcards.variant)
+    truth = names.latent_target(config, wildcards.variant) or config["roles"]["y"]
+    found = {"targets": f"results/{wildcards.dataset}/targets/{truth}.h5"}
+    if latents := _latents(config, wildcards):
+        found["latents"] = latents
+    if target == config["roles"]["c"]:
+        found["states"] = _predictions(config, wildcards, source, target)
+    return found
+
+
+def evaluated(config: Config, wildcards: Any) -> dict[str, str]:
+    """Inputs of evaluate beside the videos: predicted and true z and b, where the variant has them."""
+    source, target = names.condition(config, wildcards.variant)
+    z, b = names.latent_target(config, wildcards.variant), config["roles"]["b"]
+    has_b = target == b or (source == names.TRUTH and target is None)
+    found = {
+        "z": (_latents(config, wildcards), z),
+        "b": (_predictions(config, wildcards, source, b) if has_b else None, b),
+    }
+    pairs = {}
+    for key, (predictions, truth) in found.items():
+        if predictions:
+            pairs[f"{key}_predictions"] = predictions
+            pairs[f"{key}_targets"] = f"results/{wildcards.dataset}/targets/{truth}.h5"
+    return pairs
+
+
 def shown(config: Config, wildcards: Any, *, name: str) -> list[str]:
     """A file of each variant that a gallery shows: first seed, first evaluated subject."""
     return [
