@@ -29,7 +29,7 @@ ADAPTERS = {
     "hcp": "brainflix.datasets.hcp",
     "mosaic": "brainflix.datasets.mosaic",
 }
-SIMULATED_MARK = "phantom.json"
+SIMULATED_MARKS = ("SIMULATED", "phantom.json")  # the first file that the phantom writes, and the last
 
 
 def adapter(name: str) -> ModuleType:
@@ -44,8 +44,8 @@ def adapter(name: str) -> ModuleType:
 
 
 def is_simulated(root: Path) -> bool:
-    """Whether the tree under ``root`` was written by the phantom, which leaves its mark there."""
-    return (Path(root) / SIMULATED_MARK).exists()
+    """Whether the tree under ``root`` was written by the phantom, be it half; it leaves its marks there."""
+    return any((Path(root) / mark).exists() for mark in SIMULATED_MARKS)
 
 
 def what_is_missing(name: str, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> str | None:

@@ -167,6 +167,10 @@ class Study:
         header = {"kind": "phantom-truth", "shared_fraction": self.settings.shared_fraction, "cortex": CORTEX}
         artifacts.save_weights(path, arrays, self.about(subject=subject, **header, **more))
 
+    def write_mark(self) -> None:
+        """Say that the tree is simulated, before there is anything in it that could be taken for real."""
+        write_text(self.root / "SIMULATED", LABEL)
+
     def write_label(self) -> None:
         """Say that the tree is whole and simulated: ``phantom.json``, the last file to be written."""
         quirks = {"quirks": sorted(self.quirks)} if self.quirks else {}

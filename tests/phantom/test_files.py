@@ -12,6 +12,7 @@ import nibabel as nib
 import numpy as np
 import pytest
 
+from brainflix.datasets import is_simulated
 from brainflix.errors import InputError
 from brainflix.phantom import cifti, clips, mesh, pickles
 from brainflix.phantom.layouts import hcp
@@ -116,6 +117,36 @@ def test_a_tree_that_was_not_finished_has_no_label(tmp_path, monkeypatch):
     with pytest.raises(ZeroDivisionError):
         synthesize(dataset="hcp", root=tmp_path, settings=settings, seed=0)
     assert not (tmp_path / "phantom.json").exists()
+    assert is_simulated(tmp_path), "half a phantom is no real study"
+
+
+def test_a_tree_is_marked_before_anything_is_in_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(hcp, "write", lambda study: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        synthesize(dataset="hcp", root=tmp_path / "new", settings=phantom_settings("hcp"), seed=0)
+    assert [p.name for p in (tmp_path / "new").iterdir()] == ["SIMULATED"] and is_simulated(tmp_path / "new")
+    assert not is_simulated(tmp_path)
+
+
+def test_a_tree_written_anew_keeps_nothing_of_the_old(tmp_path):
+    def files():
+        return {str(p.relative_to(tmp_path)): p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()}
+
+    def write(subjects):
+        synthesize(dataset="hcp", root=tmp_path, settings=phantom_settings("hcp", subjects=subjects), seed=0)
+        return files()
+
+    clean = write(("100206",))
+    assert write(("100206", "100307")).keys() > clean.keys()
+    (tmp_path / "phantom.json").unlink()  # as Snakemake does before it runs a rule
+    assert write(("100206",)) == clean
+
+
+def test_what_the_phantom_did_not_write_is_neither_deleted_nor_written_over(tmp_path):
+    (tmp_path / "README").write_text("my own scans")
+    with pytest.raises(InputError, match="expected an empty folder, or one with the phantom's mark"):
+        synthesize(dataset="hcp", root=tmp_path, settings=phantom_settings("hcp"), seed=0)
+    assert [p.name for p in tmp_path.iterdir()] == ["README"] and (tmp_path / "README").read_text() == "my own scans"
 
 
 @pytest.mark.parametrize(
@@ -136,6 +167,6 @@ def test_settings_that_do_not_fit_are_refused_in_a_sentence(tmp_path, dataset, c
 
 
 def test_an_unknown_quirk_is_refused_in_a_sentence(tmp_path):
-    with pytest.raises(InputError, match="quirks of the bmd phantom: expected one of .*, found odd"):
+    with pytest.raises(InputError, match=r"quirks of the bmd phantom: expected one of .*, found odd"):
         synthesize(dataset="bmd", root=tmp_path, settings=phantom_settings("bmd"), seed=0, quirks=["odd"])
     assert not list(tmp_path.iterdir())

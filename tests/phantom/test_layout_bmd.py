@@ -145,5 +145,5 @@ def test_noise_ceilings_are_two_float64_vectors_per_number_of_trials(root):
 def test_nothing_else_lies_in_the_tree(root):
     top = {"dataset_description.json", "README", "CHANGES", "participants.tsv", "participants.json"}
     top |= {"task-train_events.json", "task-test_events.json", "stimuli", "derivatives", "sub-01", "sub-02"}
-    assert {p.name for p in root.iterdir()} == top | {"phantom", "phantom.json"}
+    assert {p.name for p in root.iterdir()} == top | {"phantom", "phantom.json", "SIMULATED"}
     assert not list(root.rglob("*.partial"))
