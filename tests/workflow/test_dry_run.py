@@ -70,6 +70,24 @@ def test_a_user_without_hcp_leaves_it_out_in_three_lines(snakemake):
     assert jobs["pretrain"] == 1 and jobs["synthesize_had"] == 1 and not jobs["synthesize_hcp"]
 
 
+def test_another_number_of_threads_makes_anew_what_it_touches(snakemake, tmp_path):
+    made = [
+        "data/bmd/phantom.json",
+        "results/bmd/stimuli.tsv",
+        "results/bmd/captions.tsv",
+        "results/bmd/targets/b-blip.h5",
+    ]
+    for path in map(tmp_path.joinpath, made):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    finished = snakemake("--cores", "1", "--touch", "--forceall", *made[2:], overlay=SIMULATED)
+    assert finished.code == 0, finished.text[-3000:]
+    again = snakemake("--dry-run", *made[2:], overlay=SIMULATED)
+    assert again.code == 0 and not again.jobs
+    more = snakemake("--dry-run", *made[2:], overlay={**SIMULATED, "threads": PAPER["threads"] + 1})
+    assert more.code == 0 and set(more.jobs) == {"caption", "extract"}
+
+
 def test_quality_control_needs_raw_data_and_nothing_that_learns(snakemake):
     jobs = plan(snakemake, "results/bmd/qc.csv")
     subjects = len(PAPER["datasets"]["bmd"]["subjects"])

@@ -13,9 +13,10 @@ rule caption:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
+        threads=config["threads"],
         source=source,
         inputs=flags,
         captioner=captioner,
     shell:
         "brainflix caption {params.source} {params.inputs} {params.captioner}"
-        " --threads {config[threads]} --out {output} > {log} 2>&1"
+        " --threads {params.threads} --out {output} > {log} 2>&1"

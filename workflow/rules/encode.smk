@@ -18,12 +18,13 @@ rule pretrain:
         mem_mb=lambda wildcards, attempt: 32000 * attempt,
         runtime=lambda wildcards, attempt: 2880 * attempt,
     params:
+        threads=config["threads"],
         inputs=flags,
         settings=settings("pretrain"),
         checkpoints="results/checkpoints/pretrain/{encoder}/{scope}/seed-{seed}",
     shell:
         "brainflix pretrain {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --checkpoints {params.checkpoints} --threads {config[threads]} --out {output} > {log} 2>&1"
+        " --checkpoints {params.checkpoints} --threads {params.threads} --out {output} > {log} 2>&1"
 
 
 rule align:
@@ -47,12 +48,13 @@ rule align:
         mem_mb=lambda wildcards, attempt: 32000 * attempt,
         runtime=lambda wildcards, attempt: 1440 * attempt,
     params:
+        threads=config["threads"],
         inputs=flags,
         settings=settings("align"),
         checkpoints="results/checkpoints/align/{encoder}/{scope}/seed-{seed}",
     shell:
         "brainflix align {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --checkpoints {params.checkpoints} --threads {config[threads]} --out {output} > {log} 2>&1"
+        " --checkpoints {params.checkpoints} --threads {params.threads} --out {output} > {log} 2>&1"
 
 
 rule embed:
@@ -69,6 +71,7 @@ rule embed:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 60 * attempt,
     params:
+        threads=config["threads"],
         inputs=flags,
     shell:
-        "brainflix embed {params.inputs} --threads {config[threads]} --out {output} > {log} 2>&1"
+        "brainflix embed {params.inputs} --threads {params.threads} --out {output} > {log} 2>&1"

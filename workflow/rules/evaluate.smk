@@ -13,14 +13,15 @@ rule evaluate:
     resources:
         gpu=1,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 240 * attempt,
     params:
+        threads=config["threads"],
         inputs=flags,
         classifier=backbone(config["targets"][config["roles"]["y"]]["backbone"]),
         settings=settings("evaluate"),
     shell:
         "brainflix evaluate {params.inputs} --classifier {params.classifier:q} --settings {params.settings:q}"
-        " --threads {config[threads]} --out {output} > {log} 2>&1"
+        " --threads {params.threads} --out {output} > {log} 2>&1"
 
 
 rule summarize:

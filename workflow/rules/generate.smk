@@ -11,8 +11,9 @@ rule describe:
     resources:
         gpu=1,
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
-        runtime=60,
+        runtime=lambda wildcards, attempt: 240 * attempt,
     params:
+        threads=config["threads"],
         inputs=flags,
         captioner=backbone(config["targets"][config["roles"]["b"]]["backbone"]),
         settings=settings("describe"),
@@ -20,7 +21,7 @@ rule describe:
         clips_seed=config["clips_seed"],
     shell:
         "brainflix describe {params.inputs} --captioner {params.captioner:q} --settings {params.settings:q}"
-        " --clips {params.clips} --clips-seed {params.clips_seed} --threads {config[threads]} --out {output} > {log} 2>&1"
+        " --clips {params.clips} --clips-seed {params.clips_seed} --threads {params.threads} --out {output} > {log} 2>&1"
 
 
 rule generate:
@@ -39,10 +40,11 @@ rule generate:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
+        threads=config["threads"],
         inputs=flags,
         generator=lambda w: backbone(generator(w)["backbone"]),
         settings=lambda w: json.dumps(generator(w)["settings"]),
         checkpoints="results/checkpoints/generate/{dataset}/{variant}/seed-{seed}/sub-{subject}",
     shell:
         "brainflix generate {params.inputs} --generator {params.generator:q} --settings {params.settings:q}"
-        " --variant {wildcards.variant} --subject {wildcards.subject} --seed {wildcards.seed} --checkpoints {params.checkpoints} --threads {config[threads]} --out {output} > {log} 2>&1"
+        " --variant {wildcards.variant} --subject {wildcards.subject} --seed {wildcards.seed} --checkpoints {params.checkpoints} --threads {params.threads} --out {output} > {log} 2>&1"

@@ -15,13 +15,14 @@ rule regress:
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
     params:
+        threads=config["threads"],
         inputs=flags,
         model=lambda w: config["regressors"][w.regressor]["model"],
         settings=lambda w: settings(config["regressors"][w.regressor]["model"]),
         checkpoints="results/checkpoints/regress/{regressor}/{scope}/seed-{seed}/{target}",
     shell:
         "brainflix regress {params.inputs} --model {params.model} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --checkpoints {params.checkpoints} --threads {config[threads]} --out {output} > {log} 2>&1"
+        " --checkpoints {params.checkpoints} --threads {params.threads} --out {output} > {log} 2>&1"
 
 
 rule predict:
@@ -37,9 +38,10 @@ rule predict:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=30,
     params:
+        threads=config["threads"],
         inputs=flags,
     shell:
-        "brainflix predict {params.inputs} --threads {config[threads]} --out {output} > {log} 2>&1"
+        "brainflix predict {params.inputs} --threads {params.threads} --out {output} > {log} 2>&1"
 
 
 rule measure:

@@ -19,6 +19,7 @@ rule extract:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
         runtime=lambda wildcards, attempt: 120 * attempt,
     params:
+        threads=config["threads"],
         source=source,
         inputs=flags,
         kind=lambda w: config["targets"][w.target]["kind"],
@@ -26,7 +27,7 @@ rule extract:
         settings=lambda w: settings("targets", w.target, "settings"),
     shell:
         "brainflix extract --name {wildcards.dataset} {params.source} {params.inputs} --target-kind {params.kind} --backbone {params.backbone:q}"
-        " --settings {params.settings:q} --threads {config[threads]} --out {output} > {log} 2>&1"
+        " --settings {params.settings:q} --threads {params.threads} --out {output} > {log} 2>&1"
 
 
 rule average:
