@@ -112,12 +112,21 @@ def _is_full(error: Exception) -> bool:
 
 
 def _remove_orphans(path: Path) -> None:
-    for orphan in path.parent.glob(f"{glob.escape(path.name)}.{socket.gethostname()}-*.partial"):
-        pid = orphan.name.removesuffix(".partial").rpartition("-")[2]
-        try:
-            os.kill(int(pid), 0)
-        except ProcessLookupError:
+    prefix = f"{path.name}.{socket.gethostname()}-"
+    for orphan in path.parent.glob(f"{glob.escape(prefix)}*.partial"):
+        pid = orphan.name.removeprefix(prefix).removesuffix(".partial")
+        if pid.isdecimal() and not _is_alive(int(pid)):  # no number: of another host, whose name begins like ours
             orphan.unlink(missing_ok=True)
+
+
+def _is_alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        pass  # somebody else's process
+    return True
 
 
 @contextmanager

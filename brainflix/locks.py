@@ -1,12 +1,13 @@
 """Locks of killed Snakemake runs, told apart from those of living ones.
 
 Snakemake's lock outlives a ``kill -9`` and then blocks the next run. Every run therefore leaves a
-file named after its host and process; when no recorded process of this host is alive, the locks
-are nobody's and go. Runs recorded by another host are never judged from here.
+file named after its host and process, and removes it when it ends; when no recorded process of this
+host is alive, the locks are nobody's and go. Runs recorded by another host are never judged from here.
 """
 
 from __future__ import annotations
 
+import atexit
 import os
 import socket
 from pathlib import Path
@@ -23,7 +24,14 @@ def clear_stale(state: Path = Path(".snakemake")) -> None:
         for lock in (state / "locks").glob("*.lock"):
             lock.unlink(missing_ok=True)
     me = psutil.Process()
-    (runs / f"{socket.gethostname()}+{me.pid}+{me.create_time():.2f}").touch()
+    record = (runs / f"{socket.gethostname()}+{me.pid}+{me.create_time():.2f}").absolute()
+    record.touch()
+    atexit.register(_remove, record, me.pid)
+
+
+def _remove(record: Path, owner: int) -> None:
+    if os.getpid() == owner:  # not a fork of it
+        record.unlink(missing_ok=True)
 
 
 def _is_dead(run: Path) -> bool:

@@ -2,6 +2,8 @@
 
 import errno
 import os
+import socket
+import subprocess
 
 import h5py
 import numpy as np
@@ -82,10 +84,6 @@ def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path):
 
 
 def test_what_a_killed_process_left_behind_is_removed(tmp_path):
-    import os
-    import socket
-    import subprocess
-
     dead = subprocess.Popen(["true"])
     dead.wait()
     left = tmp_path / f"x.h5.{socket.gethostname()}-{dead.pid}.partial"
@@ -94,6 +92,26 @@ def test_what_a_killed_process_left_behind_is_removed(tmp_path):
     alive.touch()
     artifacts.write(tmp_path / "x.h5", samples(np.ones((2, 2))))
     assert not left.exists() and alive.exists(), "another living writer's file is its own"
+
+
+def test_a_living_process_of_another_user_keeps_its_file(tmp_path, monkeypatch):
+    def forbidden(pid, signal):
+        raise PermissionError(errno.EPERM, "Operation not permitted")
+
+    monkeypatch.setattr(os, "kill", forbidden)
+    theirs = tmp_path / f"x.h5.{socket.gethostname()}-1.partial"
+    theirs.touch()
+    artifacts.write(tmp_path / "x.h5", samples(np.ones((2, 2))))
+    assert theirs.exists()
+
+
+def test_a_host_whose_name_begins_like_ours_is_another(tmp_path):
+    dead = subprocess.Popen(["true"])
+    dead.wait()
+    theirs = tmp_path / f"x.h5.{socket.gethostname()}-2-{dead.pid}.partial"
+    theirs.touch()
+    artifacts.write(tmp_path / "x.h5", samples(np.ones((2, 2))))
+    assert theirs.exists()
 
 
 def test_simulated_and_real_are_never_mixed():

@@ -3,6 +3,7 @@
 import os
 import socket
 import subprocess
+import sys
 
 import psutil
 import pytest
@@ -51,3 +52,29 @@ def test_runs_of_another_host_are_not_judged(state):
     record(state, 1, 1.0, host="elsewhere")
     locks.clear_stale(state)
     assert locked(state)
+
+
+@pytest.mark.parametrize("end, left", [("pass", 0), ("raise SystemExit(1)", 0), ("os.kill(os.getpid(), 9)", 1)])
+def test_a_run_that_ends_takes_its_record_with_it_unless_it_is_killed(state, end, left):
+    code = "import os, pathlib, sys; from brainflix import locks; locks.clear_stale(pathlib.Path(sys.argv[1]));"
+    code += "assert len(os.listdir(os.path.join(sys.argv[1], 'runs'))) == 1;" + end
+    subprocess.run([sys.executable, "-c", code, str(state)], check=False)
+    assert len(list((state / "runs").iterdir())) == left
+    (state / "locks" / "1.output.lock").touch()
+    locks.clear_stale(state)
+    assert not locked(state)
+
+
+def test_a_fork_that_ends_leaves_the_record_of_its_parent(state):
+    code = """
+import os, pathlib, sys
+from brainflix import locks
+locks.clear_stale(pathlib.Path(sys.argv[1]))
+child = os.fork()
+if not child:
+    sys.exit()
+os.waitpid(child, 0)
+print(len(os.listdir(os.path.join(sys.argv[1], "runs"))))
+"""
+    done = subprocess.run([sys.executable, "-c", code, str(state)], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "1"

@@ -73,7 +73,7 @@ def _report(name: str, config: Mapping[str, Any], needed: bool) -> dict[str, Any
     """All that is said of a dataset, JSON-able."""
     entry = config["datasets"][name]
     module, root = datasets.adapter(entry["adapter"]), Path(entry["root"])
-    planned = name in config["phantom"] and not datasets.is_simulated(root)
+    planned = name in config["phantom"] and not (root / datasets.SIMULATED_MARKS[-1]).exists()  # whole
     findings = Findings(simulated=True) if planned else examine(entry)
     facts = module.FACTS
     return {
