@@ -78,10 +78,10 @@ def replacing(path: Path) -> Iterator[Path]:
     successor cannot write into each other's file. What dead processes left behind is removed.
 
     Raises:
-        InputError: the disk, or the share of it that one may use, is full.
+        InputError: there can be no such file, or the disk, or the share of it that one may use, is full.
     """
     path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
+    _make_folder(path)
     _remove_orphans(path)
     partial = path.with_name(f"{path.name}.{socket.gethostname()}-{os.getpid()}.partial")
     try:
@@ -94,6 +94,18 @@ def replacing(path: Path) -> Iterator[Path]:
         raise InputError.about(path, expected="room for it on its disk", found=found) from error
     finally:
         partial.unlink(missing_ok=True)
+
+
+def _make_folder(path: Path) -> None:
+    """Make the folder of a file that is to be written; said before any work if that cannot be."""
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError.about(path, expected="a folder that can be made", found=str(error)) from error
+    if not os.access(path.parent, os.W_OK | os.X_OK):
+        raise InputError.about(path, expected="a folder that can be written to", found="one that cannot")
+    if path.is_dir():
+        raise InputError.about(path, expected="the name of a file", found="a folder")
 
 
 def _new_file(partial: Path, size: int) -> h5py.File:
@@ -203,10 +215,11 @@ def read(path: Path, *, kind: str | tuple[str, ...], load: bool = True) -> Sampl
 
 
 def _open(path: Path) -> h5py.File:
-    if not path.exists():
-        raise InputError.about(path, expected="a file made by an earlier step", found="nothing")
     try:
+        path.stat()
         file = h5py.File(path, "r")
+    except FileNotFoundError as error:
+        raise InputError.about(path, expected="a file made by an earlier step", found="nothing") from error
     except OSError as error:
         raise InputError.about(path, expected="a Samples file (HDF5)", found=str(error)) from error
     if file.attrs.get("format") != FORMAT:
@@ -280,7 +293,7 @@ def load_weights(path: Path, *, kind: str) -> tuple[dict[str, np.ndarray], dict[
                 found = header.get("kind", "a file without our header")
                 raise InputError.about(path, expected=f"weights of kind {kind}", found=str(found))
             return {name: file.get_tensor(name) for name in list(file.keys())}, header
-    except (FileNotFoundError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise InputError.about(path, expected=f"weights of kind {kind}", found=str(error)) from error
 
 
@@ -295,13 +308,13 @@ def read_table(path: Path, *, columns: Sequence[str]) -> pd.DataFrame:
     """Read a .tsv or .csv that must have ``columns``; text stays text, blanks become NaN or "".
 
     Raises:
-        InputError: the file is missing, not UTF-8, or lacks a column.
+        InputError: the file is missing or unreadable, not UTF-8, or lacks a column.
     """
     separator = "\t" if Path(path).suffix == ".tsv" else ","
     text = {"stimulus": str, "subject": str, "run": str, "path": str, "caption": str}
     try:
         table = pd.read_csv(path, sep=separator, dtype=text, keep_default_na=False, na_values={})
-    except (FileNotFoundError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
+    except (OSError, UnicodeDecodeError, pd.errors.ParserError, pd.errors.EmptyDataError) as error:
         raise InputError.about(path, expected=f"a table with columns {', '.join(columns)}", found=str(error)) from error
     missing = [c for c in columns if c not in table]
     if missing:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from cyclopts import App, Parameter
+from cyclopts import App, CycloptsError, Parameter
 
 from brainflix import __version__
 from brainflix.errors import InputError
@@ -53,11 +53,11 @@ for _name, _help in STEPS.items():
 
 
 def main() -> None:
-    """Run a step; bad input is one line on stderr and exit code 1."""
+    """Run a step; bad input, or bad usage, is one line on stderr and exit code 1."""
     try:
-        app()
-    except InputError as error:
-        print(f"brainflix: {error}", file=sys.stderr)
+        app(exit_on_error=False, print_error=False)
+    except (InputError, CycloptsError) as error:
+        print(f"brainflix: {' '.join(str(error).split())}", file=sys.stderr)
         sys.exit(1)
 
 

@@ -72,6 +72,30 @@ def test_files_that_are_not_ours_are_refused(tmp_path):
         artifacts.read(tmp_path / "other.h5", kind="responses")
 
 
+def test_a_folder_or_an_unreadable_file_is_refused_in_a_sentence(tmp_path):
+    reads = [
+        lambda path: artifacts.read(path, kind="responses"),
+        lambda path: artifacts.read_table(path, columns=["stimulus"]),
+        lambda path: artifacts.load_weights(path, kind="regressor"),
+    ]
+    (tmp_path / "file").touch()
+    for read in reads:
+        for path in (tmp_path, tmp_path / "none", tmp_path / "file" / "below"):
+            with pytest.raises(InputError, match=f"{path}: expected"):
+                read(path)
+
+
+def test_a_place_where_nothing_can_be_written_is_refused_before_any_work(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "file" / "a.h5", tmp_path / "folder"):
+        with pytest.raises(InputError, match=f"{path}: expected"), artifacts.replacing(path):
+            pytest.fail("work was done")
+    monkeypatch.setattr(os, "access", lambda *_: False)  # the superuser may write anywhere
+    with pytest.raises(InputError, match="a folder that can be written to"), artifacts.replacing(tmp_path / "a.h5"):
+        pytest.fail("work was done")
+
+
 def test_a_failure_leaves_the_old_file_and_no_litter(tmp_path):
     path = tmp_path / "x.h5"
     artifacts.write(path, samples(np.ones((2, 2))))

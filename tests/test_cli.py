@@ -38,6 +38,27 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
     assert "none.csv" in done.stderr
 
 
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["shwo"], "shwo"),
+        (["show"], "--metrics"),
+        (["show", "--metrics", "a.csv", "--bad", "3"], "--bad"),
+        (["show", "--metrics", "."], "expected a table"),
+        (["gaussian", "--responses", "x", "--out", "y", "--seed", "one"], "--seed"),
+    ],
+)
+def test_bad_usage_is_one_line_and_exit_code_1(arguments, words):
+    done = brainflix_(*arguments)
+    assert done.returncode == 1 and not done.stdout
+    assert done.stderr.startswith("brainflix: ") and done.stderr.count("\n") == 1 and words in done.stderr
+
+
+def test_the_package_is_the_command_line():
+    done = subprocess.run([sys.executable, "-m", "brainflix", "--version"], capture_output=True, text=True)
+    assert done.returncode == 0 and done.stdout.strip() == brainflix.__version__
+
+
 def test_settings_that_are_no_json_are_refused(tmp_path):
     done = brainflix_("summarize", "--scores", "x.csv", "--settings", "{level", "--out", str(tmp_path / "m.csv"))
     assert done.returncode == 1 and "settings: expected JSON" in done.stderr

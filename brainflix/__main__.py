@@ -1,0 +1,5 @@
+"""The command line as ``python -m brainflix``."""
+
+from brainflix.cli import main
+
+main()
