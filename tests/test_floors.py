@@ -9,7 +9,7 @@ PACKAGE = Path(__file__).parents[1] / "brainflix"
 FLOORS = [
     {"cli"},
     {"steps"},
-    {"datasets", "phantom", "figures", "brainmaps", "consistency"},
+    {"datasets", "phantom", "figures", "brainmaps", "consistency", "rawfiles"},
     {
         "artifacts",
         "atlas",

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from brainflix import config as names
-from brainflix import consistency, datasets, locks, paths, validation
+from brainflix import consistency, locks, paths, rawfiles, validation
 from brainflix.errors import InputError
 
 
@@ -103,59 +103,16 @@ def options(wildcards):
     return f"--subjects {shlex.join(subjects)} --options {shlex.quote(json.dumps(entry['options']))}"
 
 
-def what_is_missing(dataset, files):
-    """A message on raw files that are not there, of a job and of all else that the targets learn from."""
-    entry = config["datasets"][dataset]
-    found = [datasets.which_are_missing(entry["adapter"], entry["root"], files)]
-    if not found[0]:
-        return None
-    targets = paths.tables(config, workflow.dag_settings.targets)
-    others = names.needed_datasets(config, targets) - {dataset, *config["phantom"]}
-    for other in (config["datasets"][name] for name in sorted(others)):
-        find = (other["adapter"], other["root"], other["subjects"], other["options"])
-        found.append(datasets.what_is_missing(*find))
-    return "\n".join(["Raw data are missing.", *filter(None, found)])
-
-
-def raw_files(dataset, find):
-    """Raw files that a job opens, by find(adapter, how); a readable refusal where one is missing.
-
-    A simulated study has its last file stand for all: its names are for the phantom to know.
-    """
-    entry = config["datasets"][dataset]
-    if dataset in config["phantom"]:
-        return [f"{entry['root']}/phantom.json"]
-    how = {"root": Path(entry["root"]), "options": entry["options"]}
-    try:
-        files = find(datasets.adapter(entry["adapter"]), how)
-        missing = what_is_missing(dataset, files)
-    except InputError as error:
-        missing = error
-    if missing:
-        refuse(missing)
-    return [str(file) for file in files]
-
-
-def stimulus_files(wildcards):
+@asked
+def stimulus_files(config, wildcards):
     """Raw files that say what was shown."""
-    subjects = config["datasets"][wildcards.dataset]["subjects"]
-    return raw_files(
-        wildcards.dataset,
-        lambda adapter, how: adapter.raw_files(subjects=subjects, **how),
-    )
+    return rawfiles.stimulus_files(config, wildcards, workflow.dag_settings.targets)
 
 
-def response_files(wildcards):
+@asked
+def response_files(config, wildcards):
     """Raw files that hold the responses of a subject, or of a shard of subjects."""
-    subjects = asked(lambda config, w: names.inside(config, w.dataset, w.stem))(
-        wildcards
-    )
-    return raw_files(
-        wildcards.dataset,
-        lambda adapter, how: [
-            f for s in subjects for f in adapter.response_files(subject=s, **how)
-        ],
-    )
+    return rawfiles.response_files(config, wildcards, workflow.dag_settings.targets)
 
 
 def backbone(name):
