@@ -125,13 +125,21 @@ def fit_affine(x: np.ndarray, targets: np.ndarray, components: int | None) -> Af
     """Means and scales of the training features (n, p) of trials and targets (u, t) of stimuli."""
     feature_mean, feature_scale = mean_and_scale(x)
     mean = targets.mean(axis=0, dtype=np.float64)
-    products = gram(targets, mean)
+    products = None if components is None else gram(targets, mean)
+    squares = _sum_of_squares(targets, mean) if products is None else np.trace(products)
     return Affine(
         feature_mean=feature_mean.astype(np.float32),
         feature_scale=feature_scale.astype(np.float32),
         target_mean=mean.astype(np.float32),
-        target_scale=np.float32(np.sqrt(np.trace(products) / targets.size) or 1.0),
-        basis=None if components is None else _principal(products, targets, mean, components),
+        target_scale=np.float32(np.sqrt(squares / targets.size) or 1.0),
+        basis=None if products is None else _principal(products, targets, mean, components),
+    )
+
+
+def _sum_of_squares(targets: np.ndarray, mean: np.ndarray) -> float:
+    """Of all centred targets, in float64 block by block."""
+    return float(
+        sum(np.square(np.asarray(targets[:, c], np.float64) - mean[c]).sum() for c in blocks(targets.shape[1]))
     )
 
 

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 import shutil
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -90,7 +92,7 @@ def generate(
             targets of the dataset: they say where the data come from.
         generator: name or folder of the video diffusion model.
         variant, subject: written into the file.
-        checkpoints: folder for finished batches; gone once ``out`` is whole.
+        checkpoints: folder for finished batches; they are gone once ``out`` is whole.
         out: Samples ``videos``, uint8 (clip, frame, row, column, rgb).
 
     Raises:
@@ -112,7 +114,17 @@ def generate(
         )
     about |= {"variant": variant, "subject": subject, "seed": seed, "generator": generator}
     _write(out, inputs.stimuli, batches, {**about, "settings": asdict(settings)})
-    shutil.rmtree(checkpoints)
+    _remove(folder)
+
+
+def _remove(folder: Path) -> None:
+    """Delete a folder of batches under a name of its own first, so that nobody finds half of it."""
+    gone = folder.with_name(f"{folder.name}.{os.getpid()}.gone")
+    with suppress(FileNotFoundError):  # a job orphaned by a killed workflow has made the same, and deleted it
+        folder.rename(gone)
+        shutil.rmtree(gone)
+    with suppress(OSError):  # batches of other inputs are there
+        folder.parent.rmdir()
 
 
 def _read(

@@ -119,3 +119,13 @@ def test_a_regressor_comes_back_from_its_arrays(components):
 def test_prediction_does_not_drop_units_or_depend_on_the_batch():
     mlp, x, _ = small(None, dropout=0.5)
     np.testing.assert_allclose(mlp.predict(x[:3]), mlp.predict(x)[:3], rtol=1e-5)
+
+
+def test_the_scale_is_the_targets_standard_deviation_with_and_without_a_basis(monkeypatch):
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((9, 4)), (5 + 7 * rng.standard_normal((6, 5000))).astype(np.float32)
+    expected = np.sqrt(np.mean((y.astype(float) - y.mean(axis=0, dtype=float)) ** 2))
+    assert fit_affine(x, y, 3).target_scale == pytest.approx(expected, rel=1e-6)
+    monkeypatch.setattr("brainflix.models.mlp.gram", lambda *_: pytest.fail("no basis, no products of all pairs"))
+    assert fit_affine(x, y, None).target_scale == pytest.approx(expected, rel=1e-6)
+    assert fit_affine(x, np.ones((6, 5), np.float32), None).target_scale == 1

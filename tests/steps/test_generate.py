@@ -1,5 +1,7 @@
 """Step generate: what goes in, what comes out, and going on after a kill."""
 
+import importlib
+import shutil
 from dataclasses import replace
 
 import numpy as np
@@ -11,6 +13,7 @@ from brainflix.steps.generate import GenerateSettings, generate, match_variance
 
 from . import study
 
+generate_step = importlib.import_module("brainflix.steps.generate")
 SETTINGS = GenerateSettings(
     frames=study.FRAMES,
     pixels=study.PIXELS,
@@ -42,7 +45,7 @@ def made(toy, captions, name="videos.h5", *, settings=SETTINGS, seed=0, **source
     checkpoints = captions.parent / "checkpoints"
     sources = {"targets": toy / "z.h5", **sources}
     generate(captions=captions, settings=settings, checkpoints=checkpoints, out=out, **options, **sources)
-    assert not checkpoints.exists()
+    assert not list(checkpoints.glob("*.gone"))
     return artifacts.read(out, kind="videos")
 
 
@@ -97,6 +100,27 @@ def test_batches_of_other_inputs_are_not_mistaken_for_ours(toy, captions, monkey
         made(toy, captions, latents=toy / "z-predicted.h5")
     monkeypatch.setattr(artifacts, "create", real_write)
     np.testing.assert_array_equal(made(toy, captions, latents=toy / "z.h5").values, expected.values)
+
+
+def test_a_finished_run_deletes_its_own_batches_only(toy, captions, toy_models):
+    made(toy, captions, latents=toy / "z.h5")
+    assert not (captions.parent / "checkpoints").exists()
+    others = captions.parent / "checkpoints" / "0123456789abcdef"
+    others.mkdir(parents=True)
+    (others / "batch-00000.npy").touch()
+    made(toy, captions, latents=toy / "z.h5")
+    assert [p.name for p in (captions.parent / "checkpoints").rglob("*")] == [others.name, "batch-00000.npy"]
+
+
+def test_batches_that_an_orphan_deleted_first_do_not_matter(toy, captions, monkeypatch, toy_models):
+    real = generate_step._write
+
+    def write_and_lose(out, stimuli, batches, about):
+        real(out, stimuli, batches, about)
+        shutil.rmtree(batches[0].parent)
+
+    monkeypatch.setattr(generate_step, "_write", write_and_lose)
+    assert len(made(toy, captions, latents=toy / "z.h5").values) == 5
 
 
 def test_without_latents_the_generator_starts_from_noise(toy, captions, toy_models):
