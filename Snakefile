@@ -1,6 +1,7 @@
 # brainflix: from raw fMRI to the tables and figures of the paper.
 #
 # A path names every choice that determined the file, and nothing else:
+#   results/recordings/{recording}/run-{run}.dtseries.nii  betas.dscalar.nii    project, betas
 #   results/{dataset}/stimuli.tsv  captions.tsv                                 index, caption
 #   results/{dataset}/responses/sub-{subject}.h5  (hcp: shard-{shard}.h5)       parcellate (.qc.tsv beside it)
 #   results/{dataset}/reliability/sub-{subject}.h5                              reliability
@@ -28,6 +29,7 @@ report: "workflow/report/workflow.rst"
 
 include: "workflow/rules/common.smk"
 include: "workflow/rules/phantom.smk"
+include: "workflow/rules/recordings.smk"
 include: "workflow/rules/preprocess.smk"
 include: "workflow/rules/data.smk"
 include: "workflow/rules/qc.smk"

@@ -20,6 +20,8 @@ STEPS = {
     "reliability": "Average repeats over the whole cortex, and measure how well they agree.",
     "qc": "Tabulate and draw noise ceiling, repeat reliability and intersubject correlation.",
     "stack": "Put tables of single subjects under each other.",
+    "project": "Map a series of volumes onto fsLR-32k.",
+    "betas": "Estimate the response to every trial of some runs.",
     "caption": "Give every stimulus its captions.",
     "extract": "Compute a target (z, b, text states, ...) for every stimulus.",
     "pretrain": "Masked brain modelling.",

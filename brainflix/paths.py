@@ -28,6 +28,29 @@ def other_reliabilities(config: Config, wildcards: Any) -> list[str]:
     return [f"results/{wildcards.dataset}/reliability/sub-{s}.h5" for s in subjects if s != wildcards.subject]
 
 
+def recorded_volume(config: Config, wildcards: Any) -> str:
+    """Volumes of a run of a recording."""
+    return config["recordings"][wildcards.recording]["runs"][int(wildcards.run) - 1]["volume"]
+
+
+def recorded_runs(config: Config, wildcards: Any) -> dict[str, list[str]]:
+    """Series, events and confounds of a recording's runs; volumes are projected first."""
+    runs = config["recordings"][wildcards.recording]["runs"]
+    made = f"results/recordings/{wildcards.recording}/run-{{}}.dtseries.nii"
+    return {
+        "series": [run.get("series", made.format(number)) for number, run in enumerate(runs, start=1)],
+        "events": [run["events"] for run in runs],
+        "confounds": [run["confounds"] for run in runs if "confounds" in run],
+    }
+
+
+def learnable_runs(config: Config, wildcards: Any) -> str:
+    """The flag that says which runs of a recording something may be chosen on."""
+    runs = config["recordings"][wildcards.recording]["runs"]
+    numbers = [str(number) for number, run in enumerate(runs, start=1) if run.get("learn")]
+    return f"--learn-from {' '.join(numbers)}" if numbers else ""
+
+
 def learned_responses(config: Config, wildcards: Any) -> list[str]:
     """Responses an encoder is pretrained on or aligned with."""
     return [path for dataset, subjects in _cohort(config, wildcards) for path in responses(config, dataset, subjects)]

@@ -13,7 +13,7 @@ from typing import Literal
 
 import nibabel as nib
 import numpy as np
-from nibabel.cifti2 import BrainModelAxis, ScalarAxis
+from nibabel.cifti2 import BrainModelAxis, ScalarAxis, SeriesAxis
 
 from brainflix.artifacts import replacing
 from brainflix.atlas import LEFT_CORTEX, MESH_VERTICES, cortex_vertices
@@ -73,13 +73,30 @@ def on_mesh(values: np.ndarray, side: Side) -> np.ndarray:
     return out
 
 
-def write_maps(path: Path, values: np.ndarray, names: list[str]) -> None:
-    """Write maps of the cortical grayordinates, float32 (n_maps, 59,412), as a CIFTI-2 dscalar."""
-    models = [
-        BrainModelAxis.from_surface(vertices, MESH_VERTICES, "CortexLeft" if side == "L" else "CortexRight")
-        for side, vertices in zip(SIDES, cortex_vertices(), strict=True)
-    ]
-    image = nib.Cifti2Image(values.astype(np.float32), (ScalarAxis(names), models[0] + models[1]))
+def cortex_axis() -> BrainModelAxis:
+    """The 59,412 cortical grayordinates."""
+    left, right = (
+        BrainModelAxis.from_surface(vertices, MESH_VERTICES, name)
+        for name, vertices in zip(("CortexLeft", "CortexRight"), cortex_vertices(), strict=True)
+    )
+    return left + right
+
+
+def write_maps(path: Path, values: np.ndarray, names: list[str], *, axis: BrainModelAxis | None = None) -> None:
+    """Write maps, float32 (n_maps, n_grayordinates), as a CIFTI-2 dscalar.
+
+    Args:
+        axis: the grayordinates; None is the cortex.
+    """
+    image = nib.Cifti2Image(values.astype(np.float32), (ScalarAxis(names), axis or cortex_axis()))
     image.nifti_header.set_intent("NIFTI_INTENT_CONNECTIVITY_DENSE_SCALARS")
+    with replacing(path) as partial:
+        partial.write_bytes(image.to_bytes())
+
+
+def write_series(path: Path, values: np.ndarray, *, repetition_time: float, axis: BrainModelAxis) -> None:
+    """Write a series, float32 (n_volumes, n_grayordinates), as a CIFTI-2 dtseries; seconds between volumes."""
+    image = nib.Cifti2Image(values.astype(np.float32), (SeriesAxis(0, repetition_time, len(values)), axis))
+    image.nifti_header.set_intent("NIFTI_INTENT_CONNECTIVITY_DENSE_SERIES")
     with replacing(path) as partial:
         partial.write_bytes(image.to_bytes())

@@ -24,6 +24,7 @@ FLOORS = [
         "metrics",
         "stats",
         "surfaces",
+        "volumes",
     },
     {"config", "validation", "paths", "locks", "settings", "errors"},
 ]

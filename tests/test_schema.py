@@ -7,6 +7,7 @@ from typing import get_type_hints
 import pytest
 import yaml
 
+from brainflix.models.glm import GlmSettings
 from brainflix.models.mlp import MlpSettings
 from brainflix.models.ridge import RidgeSettings
 from brainflix.steps.align import AlignSettings
@@ -21,6 +22,7 @@ from brainflix.steps.summarize import SummarizeSettings
 ROOT = Path(__file__).parents[1]
 SCHEMA = yaml.safe_load((ROOT / "workflow" / "schemas" / "config.schema.yaml").read_text())
 SECTIONS = {
+    "glm": GlmSettings,
     "pretrain": PretrainSettings,
     "align": AlignSettings,
     "ridge": RidgeSettings,

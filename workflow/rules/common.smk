@@ -47,6 +47,8 @@ wildcard_constraints:
     subject="[A-Za-z0-9]+",
     scope="[A-Za-z0-9-]+",
     seed=r"\d+",
+    recording="|".join(config["recordings"]) or "(?!)",
+    run=r"\d+",
 
 
 def asked(function):
