@@ -36,7 +36,7 @@ PLAIN, FUSED = "nibabel get_fdata()[:, vertices]", "nibabel get_fdata()[:, verti
 def main(arguments: list[str]) -> None:
     """Measure, print a table, and JSON as the last line."""
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5, help="of plain files; of the other two, three at most")
+    parser.add_argument("--rounds", type=int, default=3, help="of plain files; of compressed ones, two at most")
     parser.add_argument("--folder", type=Path, default=None, help="where to write; temporary by default")
     chosen = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory(dir=chosen.folder) as folder:
@@ -49,19 +49,19 @@ def main(arguments: list[str]) -> None:
 
 def compare(path: Path, rounds: int) -> list[Comparison]:
     """Every pair: plain, fused and compressed."""
-    few, packed = min(rounds, 3), Path(f"{path}.gz")
+    few, packed = min(rounds, 2), Path(f"{path}.gz")
     plain = {"ours": partial(extract, path), "peer": partial(peer, path), "floor": partial(read_bytes, path)}
     fused = {"ours": partial(windows, path), "peer": partial(peer_windows, path), "floor": partial(read_bytes, path)}
     pairs = []
-    for name, ways, peer_name, n, (warm, cold), memory_bars in (
-        ("extract", plain, PLAIN, rounds, (10, 6), (10, None)),
-        ("extract, windows", fused, FUSED, few, (20, 15), (None, 40_000_000)),
+    for name, ways, peer_name, (warm, cold), memory_bars in (
+        ("extract", plain, PLAIN, (10, 6), (10, None)),
+        ("extract, windows", fused, FUSED, (20, 15), (None, 40_000_000)),
     ):
         check_equal(ways, exact=name == "extract")
         ways = {key: timed(action) for key, action in ways.items()}
-        values, memory = take_turns(ways, rounds=n), peak_memory(ways)
+        values, memory = take_turns(ways, rounds=rounds), peak_memory(ways)
         pairs.append(Comparison(name, peer_name, "s", values, memory, (warm, *memory_bars)))
-        values = take_turns(ways, rounds=n, before=partial(evict, path))
+        values = take_turns(ways, rounds=rounds, before=partial(evict, path))
         pairs.append(Comparison(f"{name}, cold", peer_name, "s", values, {}, (cold, None, None)))
     in_child(partial(compress, path, packed))
     ways = {

@@ -131,6 +131,7 @@ def _blocks(header: Header, vertices: np.ndarray) -> Iterator[tuple[slice | np.n
     series_bytes = header.maps * header.dtype.itemsize
     order = np.argsort(vertices, kind="stable") if _is_compressed(header.path) else None
     block = np.empty((min(max(BLOCK_BYTES // series_bytes, 1), len(vertices)), header.maps), header.dtype)
+    raw = memoryview(block.reshape(-1).view(np.uint8))
     with _open(header.path, buffering=0) as file:
         if order is None and hasattr(os, "posix_fadvise"):  # not on macOS
             _announce(file, header, vertices)
@@ -139,7 +140,8 @@ def _blocks(header: Header, vertices: np.ndarray) -> Iterator[tuple[slice | np.n
             columns = columns if order is None else order[columns]
             wanted = vertices[columns]
             for start, part in _contiguous(wanted):
-                _read_into(header.path, file, header.offset + start * series_bytes, block[part])
+                target = raw[part.start * series_bytes : part.stop * series_bytes]
+                _read_into(header.path, file, header.offset + start * series_bytes, target)
             yield columns, block[: len(wanted)]
 
 
@@ -256,18 +258,17 @@ def _open(path: Path, buffering: int = -1) -> IO[bytes]:
 
 def _read_at(path: Path, file: IO[bytes], offset: int, size: int, expected: str = "a whole file") -> bytes:
     data = bytearray(size)
-    _read_into(path, file, offset, np.frombuffer(data, np.uint8), expected)
+    _read_into(path, file, offset, memoryview(data), expected)
     return bytes(data)
 
 
-def _read_into(path: Path, file: IO[bytes], offset: int, target: np.ndarray, expected: str = "a whole file") -> None:
-    """Fill ``target`` (contiguous) with the bytes from ``offset`` on."""
-    left = memoryview(target.reshape(-1).view(np.uint8))
+def _read_into(path: Path, file: IO[bytes], offset: int, target: memoryview, expected: str = "a whole file") -> None:
+    """Fill ``target`` with the bytes from ``offset`` on."""
     try:
         file.seek(offset)
-        while len(left) and (count := file.readinto(left)):  # type: ignore[attr-defined]
-            left = left[count:]
+        while len(target) and (count := file.readinto(target)):  # type: ignore[attr-defined]
+            target = target[count:]
     except DAMAGE as error:
         raise InputError.about(path, expected=expected, found=str(error)) from error
-    if len(left):
+    if len(target):
         raise InputError.about(path, expected=expected, found="its end too early")
