@@ -7,6 +7,7 @@ import pytest
 
 PACKAGE = Path(__file__).parents[1] / "brainflix"
 FLOORS = [
+    {"__main__"},
     {"cli"},
     {"steps"},
     {"datasets", "phantom", "figures", "brainmaps", "consistency", "rawfiles"},
