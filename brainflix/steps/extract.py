@@ -25,6 +25,7 @@ from brainflix.datasets import is_simulated, video
 from brainflix.datasets.base import STIMULI_COLUMNS
 from brainflix.errors import InputError
 from brainflix.frozen.protocols import TARGET_SETTINGS, BlipSettings, ClassSettings, LatentSettings, TextSettings
+from brainflix.frozen.revisions import revision
 from brainflix.settings import Options, build
 
 CLIPS_AT_ONCE = 16
@@ -99,6 +100,7 @@ def extract(
 def _write(out: Path, target: _Target, table: Rows, batches: Iterator[np.ndarray], about: dict[str, Any]) -> None:
     """Write batch after batch; the first one says the shape."""
     batch, n = next(batches), len(table)
+    about["revision"] = revision(about["model"])
     with artifacts.create(
         out,
         kind="targets",
