@@ -1,6 +1,7 @@
 """BOLD Moments (OpenNeuro ds005165): raw events, annotations, clips, and the betas of versionB in fsLR32k.
 
-Not written: volumes (``bold.nii``), fMRIPrep series, rest and localizer runs, field maps, single-session GLMs.
+Not written: volumes (``bold.nii``), fMRIPrep series, field maps, single-session GLMs; rest and localizer runs, and with
+them ``task-localizer_events.json`` and ``sub-XX_contrasts_tvalues.pkl``; ``llm_frame_annotations.json``.
 """
 
 from __future__ import annotations
