@@ -73,3 +73,9 @@ def test_a_documented_command_works(clone, page, command):
 
 def test_the_documentation_shows_commands():
     assert len(list(commands())) >= 6
+
+
+def test_every_key_of_the_config_is_explained_in_prose():
+    paper, text = yaml.safe_load((ROOT / "config/paper.yaml").read_text()), (ROOT / "config/README.md").read_text()
+    keys = {*paper, *(key for entry in paper["datasets"].values() for key in entry), "captions"}
+    assert not {key for key in keys if not re.search(rf"`{key}`|(?m:^ *{key}:)", text)}
