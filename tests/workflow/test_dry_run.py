@@ -45,6 +45,12 @@ def test_random_needs_the_trained_pipeline_but_no_tested_subject(snakemake):
     assert jobs["gaussian"] == 1 and jobs["generate"] == 1 and jobs["regress"] == 2
 
 
+def test_errors_of_one_prediction_can_be_asked_for_without_a_video(snakemake):
+    jobs = plan(snakemake, "results/regressors/linear/bmd-01/seed-0/bmd/sub-01/z-zeroscope.csv")
+    assert jobs["measure"] == jobs["predict"] == jobs["regress"] == jobs["extract"] == 1
+    assert jobs["generate"] == jobs["describe"] == 0
+
+
 def test_the_oracle_needs_no_brain(snakemake):
     jobs = plan(snakemake, "results/bmd/oracle/metrics.csv")
     assert not jobs["parcellate"] and not jobs["regress"]

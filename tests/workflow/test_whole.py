@@ -13,11 +13,18 @@ import pandas as pd
 import psutil
 import pytest
 
+from tests import test_results
+from tests.test_results import CHECKS
+
 from .conftest import ROOT
 
 pytestmark = pytest.mark.slow
 TARGETS = ["results/bmd/metrics.csv", "results/cc2017/metrics.csv"]
 PICTURES = ["results/figures/gallery-bmd.png", "results/figures/gallery-cc2017.png"]
+NEED_MORE_CLIPS = [
+    test_results.check_nothing_beats_the_oracle,
+    test_results.check_the_full_model_beats_mean_and_random_with_intervals_apart,
+]
 OVERLAYS = [str(ROOT / "config" / "demo.yaml"), str(ROOT / "tests" / "workflow" / "small.yaml")]
 
 
@@ -47,6 +54,11 @@ def test_every_row_of_the_table_is_complete(whole):
         assert (table["low"] <= table["value"]).all() and (table["value"] <= table["high"]).all()
         assert table["simulated"].all() and table["definition"].notna().all()
     assert set(pd.read_csv(whole / TARGETS[0])["variant"]) == {"oracle", "random", "mean", "linear", "full"}
+
+
+@pytest.mark.parametrize("check", [c for c in CHECKS if c not in NEED_MORE_CLIPS], ids=lambda check: check.__name__)
+def test_what_must_hold_in_finished_results_holds(whole, check):
+    check(whole / "results")
 
 
 def test_pictures_and_films_are_made(whole):
