@@ -41,7 +41,7 @@ def test_bad_input_is_one_line_and_exit_code_1(tmp_path):
 @pytest.mark.parametrize(
     "arguments, words",
     [
-        (["shwo"], "shwo"),
+        (["display"], "display"),
         (["show"], "--metrics"),
         (["show", "--metrics", "a.csv", "--bad", "3"], "--bad"),
         (["show", "--metrics", "."], "expected a table"),

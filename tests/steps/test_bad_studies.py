@@ -164,7 +164,7 @@ def test_captions_that_are_not_five(copy, refused, tmp_path, sentences):
 def test_captions_handed_in_that_are_not_utf_8(copy, refused, tmp_path):
     table = stimuli("bmd", copy("bmd"), tmp_path / "stimuli.tsv")
     given = tmp_path / "given.tsv"
-    given.write_bytes(b"stimulus\tcaption\n0001\ta caf\xe9\n")
+    given.write_bytes(b"stimulus\tcaption\n0001\ta b\xe9b\xe9\n")
     said = refused("caption", "bmd", tmp_path, "--stimuli", table, "--given", given, "--threads", 1)
     assert f"{given}: expected a table with columns stimulus, caption, found" in said
 
