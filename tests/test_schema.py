@@ -7,7 +7,7 @@ from typing import get_type_hints
 import pytest
 import yaml
 
-from brainflix.models.glm import GlmSettings
+from brainflix.models.glm_settings import GlmSettings
 from brainflix.models.mlp import MlpSettings
 from brainflix.models.ridge import RidgeSettings
 from brainflix.steps.align import AlignSettings

@@ -18,7 +18,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
-from brainflix.datasets import bmd_betas, bmd_ceilings
+from brainflix.datasets import bmd_betas, bmd_ceilings, bmd_series
 from brainflix.datasets.base import (
     Choices,
     Facts,
@@ -33,8 +33,10 @@ from brainflix.datasets.base import (
     stimuli_table,
 )
 from brainflix.datasets.headers import Matrix
+from brainflix.datasets.recordings import require_own_glm
 from brainflix.datasets.sources import Source
 from brainflix.errors import InputError
+from brainflix.models.glm_settings import GlmSettings
 from brainflix.settings import build
 
 FACTS = Facts(
@@ -104,13 +106,16 @@ class Options(Choices):
     """Which responses, and how much of the dataset there is; the published one has 1000, 102, 3 and 10.
 
     Attributes:
-        betas: ``versionB``: the organised betas on OpenNeuro; ``group41``: the authors' dict of the 41 areas.
+        betas: ``versionB``: the organised betas on OpenNeuro; ``group41``: the authors' dict of the 41 areas;
+            ``series``: betas of our own GLM, from fMRIPrep's series.
+        glm: how, where ``betas`` is ``series``; otherwise None.
         train_clips, test_clips: clips 0001... and 1001... .
         train_repeats, test_repeats: presentations of each clip.
         nan_share: largest share of the vertices that may hold NaN or infinity.
     """
 
-    betas: Literal["versionB", "group41"]
+    betas: Literal["versionB", "group41", "series"]
+    glm: GlmSettings | None
     train_clips: int
     test_clips: int
     train_repeats: int
@@ -128,6 +133,9 @@ class Options(Choices):
         most = FIRST_TEST_CLIP - 1
         fits = self.train_clips <= most
         require(fits, f"{WHERE}, train_clips", expected=f"at most {most}", found=self.train_clips)
+        expected = "settings with betas: series, and null otherwise"
+        require((self.betas == "series") == bool(self.glm), f"{WHERE}, glm", expected=expected, found=self.glm)
+        require_own_glm(self.glm, where=WHERE)
 
     def clips(self, split: str) -> list[str]:
         """Four-digit names of a split's clips, in order."""
@@ -149,9 +157,12 @@ def raw_files(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]
 
 
 def response_files(*, root: Path, subject: str, options: Mapping[str, Any]) -> list[Path]:
-    """What `parcellate` reads: a pickle per split, or one of both."""
+    """What `parcellate` reads: a pickle per split or one of both, or the files of every run."""
     parsed = build(Options, options, where=WHERE)
-    return bmd_betas.files(Path(root), bids_label(subject, dataset="bmd"), parsed.betas)
+    label = bids_label(subject, dataset="bmd")
+    if parsed.glm:
+        return bmd_series.files(Path(root), label, parsed.glm)
+    return bmd_betas.files(Path(root), label, parsed.betas)
 
 
 def stimuli(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> pd.DataFrame:
@@ -167,12 +178,17 @@ def stimuli(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) 
 def responses(
     *, root: Path, subject: str, stimuli: pd.DataFrame, options: Mapping[str, Any], vertices: np.ndarray
 ) -> Responses:
-    """Every trial of one subject: train clips, then test clips; repeats of a clip side by side."""
+    """Every trial of one subject: train clips, then test clips, repeats of a clip side by side; or run by run."""
     parsed = build(Options, options, where=WHERE)
     split_of = splits(stimuli)
     expected = [clip for split in ("train", "test") for clip in parsed.clips(split)]
     missing = [clip for clip in expected if split_of.get(clip) is None]
     require(not missing, "stimuli table", expected="all clips of bmd", found=f"no {', '.join(missing[:3])}")
+    if parsed.glm:
+        label, repeats = bids_label(subject, dataset="bmd"), {s: parsed.repeats(s) for s in ("train", "test")}
+        return bmd_series.responses(
+            Path(root), label, parsed.glm, split_of, repeats, vertices, nan_share=parsed.nan_share
+        )
     return Responses(
         rows=rows_table(
             (clip, split, repeat, "n/a")  # organised betas do not say which run a trial came from

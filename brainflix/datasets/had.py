@@ -4,7 +4,7 @@ Three runs make a *cycle*, in which every action is seen once. Responses are the
 cycle: 180 maps on the 59,412 cortical grayordinates, map i belonging to action i. Which clip that was is
 stated twice, and both must agree: line i of the cycle's label file, and the events of its three runs
 (``trial_type`` is the action, 1-180; onsets count from the end of a 12-s lead-in, which matters only to
-who fits the series anew). Betas come unscaled: each vertex is z-scored by the subject's train rows.
+who fits the series anew, see ``had_series``). Betas come unscaled: each vertex is z-scored by the subject's train rows.
 
 No person sees a clip twice, and four different test sets are in use; see :class:`Options`. Some clips were cut
 from one video so close to each other that they share frames (their names tell: 18 pairs are published). Where
@@ -23,7 +23,7 @@ import numpy as np
 import pandas as pd
 
 from brainflix import atlas
-from brainflix.datasets import cifti
+from brainflix.datasets import cifti, had_series
 from brainflix.datasets.base import (
     Block,
     Choices,
@@ -41,7 +41,9 @@ from brainflix.datasets.base import (
 from brainflix.datasets.events import read_events
 from brainflix.datasets.headers import Matrix
 from brainflix.datasets.overlap import shares_time
+from brainflix.datasets.recordings import require_own_glm
 from brainflix.datasets.sources import Source
+from brainflix.models.glm_settings import GlmSettings
 from brainflix.settings import build
 
 FACTS = Facts(
@@ -96,12 +98,14 @@ class Options(Choices):
             ``mosaic``: cycle 4; ``path-list``: the clips in the authors' had_test_set_video_paths.json,
             placed in the root folder.
         split_seed: seed of ``seeded``.
+        glm: None reads the published betas; settings make betas of the series, run by run.
         nan_share: largest share of the vertices that may hold NaN or infinity.
     """
 
     cycles: int
     split: Literal["seeded", "released-json", "path-list", "mosaic"]
     split_seed: int
+    glm: GlmSettings | None
     nan_share: float
 
     def __post_init__(self) -> None:
@@ -109,6 +113,7 @@ class Options(Choices):
         least = max(2, HELD_OUT_CYCLE.get(self.split, 2))
         expected = f"{least} to {CYCLES} with split {self.split}"
         require(least <= self.cycles <= CYCLES, f"{WHERE}, cycles", expected=expected, found=self.cycles)
+        require_own_glm(self.glm, where=WHERE)
 
     @property
     def numbers(self) -> range:
@@ -129,9 +134,12 @@ def raw_files(*, root: Path, subjects: Sequence[str], options: Mapping[str, Any]
 
 
 def response_files(*, root: Path, subject: str, options: Mapping[str, Any]) -> list[Path]:
-    """What `parcellate` reads: betas and labels of each cycle, and the events again."""
+    """What `parcellate` reads: betas and labels of each cycle or the series of each run, and the events again."""
+    parsed = build(Options, options, where=WHERE)
+    if parsed.glm:
+        return had_series.files(Path(root), bids_label(subject, dataset="had"), parsed.numbers, parsed.glm)
     files = []
-    for cycle in build(Options, options, where=WHERE).numbers:
+    for cycle in parsed.numbers:
         files += [_result(root, subject, cycle, end) for end in ("beta.dscalar.nii", "label.txt")]
         files += [_events(root, subject, cycle, run) for run in range(RUNS_PER_CYCLE)]
     return files
@@ -162,9 +170,14 @@ def without_shared_moments(table: pd.DataFrame) -> pd.DataFrame:
 def responses(
     *, root: Path, subject: str, stimuli: pd.DataFrame, options: Mapping[str, Any], vertices: np.ndarray
 ) -> Responses:
-    """One row per clip: cycle by cycle, action by action."""
+    """One row per clip: cycle by cycle, action by action; run by run in order of time, where series are read."""
     parsed = build(Options, options, where=WHERE)
     split_of = splits(stimuli)
+    if parsed.glm:
+        label = bids_label(subject, dataset="had")
+        return had_series.responses(
+            Path(root), label, parsed.numbers, parsed.glm, split_of, vertices, nan_share=parsed.nan_share
+        )
     records = []
     for cycle in parsed.numbers:
         for clip in _labelled_clips(Path(root), subject, cycle):

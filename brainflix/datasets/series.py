@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,26 +12,14 @@ from brainflix import atlas
 from brainflix.datasets import cifti
 from brainflix.datasets.base import require
 from brainflix.datasets.events import read_events
+from brainflix.datasets.recordings import Recording, check_recordings
 from brainflix.errors import InputError
-from brainflix.models.glm import GlmSettings, Run
+from brainflix.models import glm
+from brainflix.models.glm import Run
+from brainflix.models.glm_settings import GlmSettings
 
 CONFOUNDS_END = ("_desc-confounds_timeseries.tsv", "_desc-confounds_regressors.tsv")
 NOT_A_TRIAL = ("", "n/a")
-
-
-@dataclass(frozen=True)
-class Recording:
-    """Files of one run.
-
-    Attributes:
-        series: .dtseries.nii on fsLR-32k, 91,282 or 59,412 grayordinates.
-        events: events.tsv with onset and duration in seconds.
-        confounds: fMRIPrep's table of confounds, or None.
-    """
-
-    series: Path
-    events: Path
-    confounds: Path | None
 
 
 def read_run(
@@ -53,6 +40,8 @@ def read_run(
         InputError: a file is missing or damaged, no trial is in the events, or an event lies outside the run.
     """
     header = series_header(recording.series)
+    expected = recording.volumes or header.maps
+    require(header.maps == expected, str(recording.series), expected=f"{expected} volumes", found=header.maps)
     seconds = header.maps * header.step_seconds
     wanted = vertices if vertices is not None else np.arange(header.grayordinates)
     events = read_events(
@@ -76,6 +65,32 @@ def read_run(
     )
     values = cifti.read(header, wanted, n_rows=header.maps, transform=lambda series: series)[kept]
     return run, _percent(values)
+
+
+def trial_blocks(
+    recordings: Sequence[Recording], *, settings: GlmSettings, label: str, vertices: np.ndarray, learn: Sequence[bool]
+) -> Iterator[tuple[Recording, tuple[str, ...], np.ndarray]]:
+    """Responses to single trials, run by run: (recording, names of its trials, float32 (n_trials, n_vertices)).
+
+    Args:
+        label, vertices: as `read_run` has them.
+        learn: of each run, whether no test trial is in it; a response is chosen from the library on these.
+
+    Raises:
+        InputError: like `read_run`; or a response is to be chosen and every run has test trials.
+    """
+    check_recordings(recordings)
+    how = {"settings": settings, "label": label, "vertices": vertices}
+    hrfs, chosen = glm.canonical(), np.zeros(len(vertices), np.int64)
+    if settings.hrf == "library":
+        where, expected = "option glm, hrf: library", "a run without test trials to choose by"
+        require(any(learn), where, expected=expected, found="test trials in every run")
+        known = [read_run(recording, **how) for recording, free in zip(recordings, learn, strict=True) if free]
+        hrfs = glm.library()
+        chosen = glm.choose([run for run, _ in known], [values for _, values in known], hrfs)
+    for recording in recordings:
+        run, values = read_run(recording, **how)
+        yield recording, tuple(run.names), glm.single_trials(run, values, hrfs, chosen, settings=settings)
 
 
 def series_header(path: Path) -> cifti.Header:
@@ -115,17 +130,6 @@ def read_confounds(path: Path | None, volumes: int, settings: GlmSettings) -> tu
         raise InputError.about(path, expected=expected, found=str(error)) from error
     require(len(table) == volumes, str(path), expected=f"{volumes} rows, one per volume", found=len(table))
     return table.to_numpy(float), np.arange(volumes) if kept is None else np.asarray(kept)
-
-
-def check_recordings(recordings: Sequence[Recording]) -> None:
-    """Refuse runs whose files are not there, before any is read.
-
-    Raises:
-        InputError: names the first that is missing.
-    """
-    files = [f for r in recordings for f in (r.series, r.events, r.confounds) if f is not None]
-    for file in files:
-        require(file.exists(), str(file), expected="a file of the run", found="nothing")
 
 
 def _durations(path: Path, column: pd.Series) -> np.ndarray:

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 
 from brainflix import artifacts, surfaces
-from brainflix.datasets.series import Recording, check_recordings, read_run
+from brainflix.datasets.recordings import Recording, check_recordings
+from brainflix.datasets.series import read_run
 from brainflix.errors import InputError
 from brainflix.models import glm, glmsingle
-from brainflix.models.glm import GlmSettings
+from brainflix.models.glm_settings import GlmSettings
 from brainflix.settings import Settings
 
 

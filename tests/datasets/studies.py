@@ -11,8 +11,16 @@ import numpy as np
 
 from tests.datasets import raw
 
-BMD = {"betas": "versionB", "train_clips": 4, "test_clips": 2, "train_repeats": 2, "test_repeats": 3, "nan_share": 0.05}
-HAD = {"cycles": 2, "split": "seeded", "split_seed": 0, "nan_share": 0.05}
+BMD = {
+    "betas": "versionB",
+    "glm": None,
+    "train_clips": 4,
+    "test_clips": 2,
+    "train_repeats": 2,
+    "test_repeats": 3,
+    "nan_share": 0.05,
+}
+HAD = {"cycles": 2, "split": "seeded", "split_seed": 0, "glm": None, "nan_share": 0.05}
 CC2017 = {
     "train_segments": 1,
     "test_segments": 2,

@@ -64,6 +64,7 @@ def test_the_published_size_has_the_published_names(tmp_path):
         "train_repeats": 3,
         "test_repeats": 10,
         "betas": "versionB",
+        "glm": None,
         "nan_share": 0.05,
     }
     table = adapter.stimuli(root=tmp_path, subjects=["01"], options=options)

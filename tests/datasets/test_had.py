@@ -167,7 +167,7 @@ def test_a_short_run_is_refused(copy):
 
 
 def test_published_file_names_are_padded_only_where_they_are(tmp_path):
-    options = {"cycles": 4, "split": "mosaic", "split_seed": 0, "nan_share": 0.05}
+    options = {"cycles": 4, "split": "mosaic", "split_seed": 0, "glm": None, "nan_share": 0.05}
     names = [p.name for p in adapter.response_files(root=tmp_path, subject="30", options=options)]
     assert "ses-action01_task-action_cycle-4_beta.dscalar.nii" in names
     assert "sub-30_ses-action01_task-action_run-01_events.tsv" in names

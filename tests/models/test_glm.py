@@ -8,7 +8,8 @@ from sklearn.linear_model import Ridge
 
 from brainflix.errors import InputError
 from brainflix.models import glm, glmsingle
-from brainflix.models.glm import GlmSettings, Run
+from brainflix.models.glm import Run
+from brainflix.models.glm_settings import GlmSettings
 from brainflix.phantom.signals import response_matrix
 
 SETTINGS = GlmSettings(

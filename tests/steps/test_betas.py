@@ -9,10 +9,11 @@ import pytest
 from nilearn.glm.first_level import compute_regressor
 
 from brainflix import artifacts, atlas, surfaces
-from brainflix.datasets.series import Recording, read_run
+from brainflix.datasets.recordings import Recording
+from brainflix.datasets.series import read_run
 from brainflix.errors import InputError
 from brainflix.models import glm
-from brainflix.models.glm import GlmSettings
+from brainflix.models.glm_settings import GlmSettings
 from brainflix.steps.betas import betas
 
 SETTINGS = GlmSettings(

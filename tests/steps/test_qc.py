@@ -19,6 +19,7 @@ from tests.conftest import phantom_settings
 
 OPTIONS = {
     "betas": "versionB",
+    "glm": None,
     "train_clips": 40,
     "test_clips": 4,
     "train_repeats": 3,
