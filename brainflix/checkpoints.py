@@ -20,6 +20,7 @@ from typing import Any
 import pandas as pd
 
 from brainflix import artifacts
+from brainflix.atomic import replacing
 from brainflix.errors import InputError
 
 AGAIN = 75  # exit code of a run that saved its state and wants to be started again (EX_TEMPFAIL)
@@ -74,7 +75,7 @@ class Checkpoints:
         """Replace the last state, and the curve beside it."""
         import torch
 
-        with artifacts.replacing(self.path) as partial:
+        with replacing(self.path) as partial:
             torch.save({**state, "identity": json.dumps(self.identity)}, partial)
         self.write_curve(state["curve"])
         self.saved = time.monotonic()

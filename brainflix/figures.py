@@ -14,7 +14,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from brainflix import artifacts
+from brainflix.atomic import replacing
 
 _INK, _QUIET, _PAPER = "#1b1b1b", "#6b6b6b", "white"
 _POINT_PIXELS = 4 / 3  # at 96 dots per inch
@@ -116,7 +116,7 @@ def _paste(canvas: np.ndarray, frame: np.ndarray, corner: tuple[int, int], place
 def write_png(path: Path, picture: np.ndarray) -> None:
     """Write uint8 (row, column, 3)."""
     _, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
-    with artifacts.replacing(path) as partial:
+    with replacing(path) as partial:
         partial.write_bytes(data.tobytes())
 
 
@@ -124,7 +124,7 @@ def write_mp4(path: Path, pictures: np.ndarray, *, fps: float, repeats: int) -> 
     """Write uint8 (frame, row, column, 3), even in height and width, ``repeats`` times over, as H.264."""
     import av
 
-    with artifacts.replacing(path) as partial, av.open(str(partial), "w", format="mp4") as container:
+    with replacing(path) as partial, av.open(str(partial), "w", format="mp4") as container:
         stream = container.add_stream("libx264", rate=Fraction(fps).limit_denominator(1000))
         stream.height, stream.width = pictures.shape[1:3]
         stream.pix_fmt, stream.options = "yuv420p", {"crf": "18"}

@@ -27,7 +27,7 @@ FLOORS = [
         "surfaces",
         "volumes",
     },
-    {"config", "validation", "paths", "locks", "settings", "errors"},
+    {"atomic", "config", "validation", "paths", "locks", "settings", "errors"},
 ]
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 FILES = sorted(p for p in PACKAGE.rglob("*.py"))

@@ -18,6 +18,7 @@ import pandas as pd
 
 from brainflix import __version__, artifacts
 from brainflix.atlas import CORTEX, GRAYORDINATES, vertices
+from brainflix.atomic import replacing
 from brainflix.errors import InputError
 from brainflix.phantom import brain
 from brainflix.phantom.features import WORLD_STREAM, Features, reference
@@ -180,7 +181,7 @@ class Study:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole."""
-    with artifacts.replacing(path) as partial:
+    with replacing(path) as partial:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 

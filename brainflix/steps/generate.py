@@ -19,6 +19,7 @@ import pandas as pd
 
 from brainflix import artifacts, frozen, training
 from brainflix.artifacts import Samples
+from brainflix.atomic import replacing
 from brainflix.errors import InputError
 from brainflix.frozen.protocols import GenerationSettings, VideoGenerator
 from brainflix.pairs import MADE, SOURCES, select, train_moments
@@ -174,7 +175,7 @@ def _make(part: _Inputs, model: VideoGenerator, seed: int, settings: GenerateSet
 
 
 def _save(path: Path, videos: np.ndarray) -> None:
-    with artifacts.replacing(path) as partial, partial.open("wb") as file:
+    with replacing(path) as partial, partial.open("wb") as file:
         np.save(file, videos, allow_pickle=False)
 
 

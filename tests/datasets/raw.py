@@ -87,3 +87,13 @@ def number_of(picture: np.ndarray) -> int:
     quarter = picture.shape[1] // 4
     left, right = picture[:, :quarter].mean(), picture[:, -quarter:].mean()
     return 20 * round((float(left) - 20) / 22) + round((float(right) - 20) / 11)
+
+
+def write_sound(path: Path) -> None:
+    """An mp4 without a picture."""
+    with av.open(str(path), "w") as container:
+        stream = container.add_stream("aac", rate=44_100, layout="mono")
+        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
+        frame.rate, frame.pts = 44_100, 0
+        container.mux(stream.encode(frame))
+        container.mux(stream.encode(None))

@@ -118,12 +118,7 @@ def test_scrambled_pictures_are_refused(tmp_path, movie):
 
 def test_sound_alone_is_refused(tmp_path):
     path = tmp_path / "sound.mp4"
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=44_100, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.rate, frame.pts = 44_100, 0
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
+    raw.write_sound(path)
     with pytest.raises(InputError, match="expected a movie, found no video in it"):
         video.frames(path, count=2, pixels=16)
 

@@ -3,6 +3,7 @@
 import pytest
 
 from brainflix import frozen
+from tests.datasets import studies
 
 from . import study
 
@@ -13,6 +14,20 @@ def toy(tmp_path_factory):
     folder = tmp_path_factory.mktemp("toy")
     study.write(folder)
     return folder
+
+
+@pytest.fixture(scope="session")
+def roots(tmp_path_factory):
+    """Folder of a small study in a dataset's native layout, by name; written once, read only."""
+    made = {}
+
+    def root(name):
+        if name not in made:
+            made[name] = tmp_path_factory.mktemp(name)
+            studies.WRITE[name](made[name])
+        return made[name]
+
+    return root
 
 
 @pytest.fixture

@@ -6,25 +6,11 @@ import shutil
 import sys
 from pathlib import Path
 
-import av
 import numpy as np
 import pytest
 
 from brainflix import cli, frozen
 from tests.datasets import raw, studies
-
-
-@pytest.fixture(scope="module")
-def roots(tmp_path_factory):
-    made = {}
-
-    def root(name):
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp(name)
-            studies.WRITE[name](made[name])
-        return made[name]
-
-    return root
 
 
 @pytest.fixture
@@ -169,15 +155,6 @@ def test_captions_handed_in_that_are_not_utf_8(copy, refused, tmp_path):
     assert f"{given}: expected a table with columns stimulus, caption, found" in said
 
 
-def sound(path):
-    with av.open(str(path), "w") as container:
-        stream = container.add_stream("aac", rate=44_100, layout="mono")
-        frame = av.AudioFrame.from_ndarray(np.zeros((1, 1024), np.float32), format="fltp", layout="mono")
-        frame.rate, frame.pts = 44_100, 0
-        container.mux(stream.encode(frame))
-        container.mux(stream.encode(None))
-
-
 def no_frames(path):
     """A header that promises three frames, and zeros in their place."""
     data = bytearray(raw.write_movie(path, raw.numbered(3), fps=10).read_bytes())
@@ -190,7 +167,7 @@ def no_frames(path):
 @pytest.mark.parametrize(
     ("damage", "complaint"),
     [
-        (sound, "expected a movie, found no video in it"),
+        (raw.write_sound, "expected a movie, found no video in it"),
         (no_frames, "expected a movie that decodes"),
         (lambda path: path.write_bytes(b""), "expected a movie that decodes"),
     ],

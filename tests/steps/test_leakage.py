@@ -28,19 +28,6 @@ CHOICES = [
 ]
 
 
-@pytest.fixture(scope="module")
-def roots(tmp_path_factory):
-    made = {}
-
-    def root(name):
-        if name not in made:
-            made[name] = tmp_path_factory.mktemp(name)
-            studies.WRITE[name](made[name])
-        return made[name]
-
-    return root
-
-
 def linked(source, target):
     """A copy of a tree that links to its files."""
     for file in source.rglob("*"):
