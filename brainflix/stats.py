@@ -12,7 +12,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 from jaxtyping import Float, Int
-from scipy.stats import norm
+from scipy.special import ndtr, ndtri
 
 
 def stable_int(text: str) -> int:
@@ -77,12 +77,12 @@ def _per_group(values: np.ndarray, groups: Sequence[str] | None) -> tuple[np.nda
 def _bca_levels(means: np.ndarray, sums: np.ndarray, sizes: np.ndarray, *, level: float) -> np.ndarray:
     mean = sums.sum() / sizes.sum()
     below = (np.sum(means < mean) + 0.5 * np.sum(means == mean)) / len(means)
-    bias = norm.ppf(np.clip(below, 0.5 / len(means), 1 - 0.5 / len(means)))
+    bias = ndtri(np.clip(below, 0.5 / len(means), 1 - 0.5 / len(means)))
     left_out = (sums.sum() - sums) / (sizes.sum() - sizes)
     deviation = left_out.mean() - left_out
     skew = np.sum(deviation**3) / (6 * np.sum(deviation**2) ** 1.5)
-    z = bias + norm.ppf([(1 - level) / 2, (1 + level) / 2])
-    return norm.cdf(bias + z / (1 - skew * z))
+    z = bias + ndtri([(1 - level) / 2, (1 + level) / 2])
+    return ndtr(bias + z / (1 - skew * z))
 
 
 def wilson(proportion: float, n: int, *, level: float) -> tuple[float, float]:
@@ -91,7 +91,7 @@ def wilson(proportion: float, n: int, *, level: float) -> tuple[float, float]:
     >>> [round(x, 4) for x in wilson(0.0, 10, level=0.95)]
     [0.0, 0.2775]
     """
-    z = norm.ppf((1 + level) / 2)
+    z = ndtri((1 + level) / 2)
     middle = (proportion + z**2 / (2 * n)) / (1 + z**2 / n)
     half = z / (1 + z**2 / n) * np.sqrt(proportion * (1 - proportion) / n + z**2 / (4 * n**2))
     return float(min(max(middle - half, 0.0), proportion)), float(max(min(middle + half, 1.0), proportion))

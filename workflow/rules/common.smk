@@ -31,9 +31,11 @@ except InputError as error:
 VARIANT, ENCODER, REGRESSOR = paths.VARIANT, paths.ENCODER, paths.REGRESSOR
 
 # Steps run beside the interpreter that runs Snakemake; math libraries use the threads of the config.
+# glibc gives freed arrays back to the kernel and asks for them again, which costs torch a tenth of its time on a CPU.
 shell.prefix(
     f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}"
-    f" OMP_NUM_THREADS={config['threads']} OPENBLAS_NUM_THREADS={config['threads']}; "
+    f" OMP_NUM_THREADS={config['threads']} OPENBLAS_NUM_THREADS={config['threads']}"
+    " MALLOC_MMAP_THRESHOLD_=268435456 MALLOC_TRIM_THRESHOLD_=268435456; "
 )
 
 
