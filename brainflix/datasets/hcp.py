@@ -36,7 +36,7 @@ from brainflix.datasets.base import (
 )
 from brainflix.datasets.headers import Matrix
 from brainflix.datasets.sources import Source
-from brainflix.datasets.standardize import centre
+from brainflix.datasets.standardize import usable
 from brainflix.errors import InputError
 from brainflix.settings import build
 
@@ -196,8 +196,15 @@ def windows(series: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarr
     Returns:
         means (n_vertices, n_windows), NaN where constant; temporal signal-to-noise ratio (n_vertices,).
     """
-    centred, mean, std = centre(series, ddof=0)
-    return _sums(centred[:, : edges[-1]], edges) / (np.diff(edges) * std), (mean / std)[:, 0]
+    # Deviations from the first volume, once through: nothing large cancels, and constants are exact zeros.
+    shifted = np.subtract(series, series[:, :1], dtype=np.float64)
+    sums = _sums(shifted[:, : edges[-1]], edges)
+    count = series.shape[1]
+    shift = (sums.sum(axis=1, keepdims=True) + shifted[:, edges[-1] :].sum(axis=1, keepdims=True)) / count
+    squares = np.einsum("vt,vt->v", shifted, shifted)[:, None]
+    mean = series[:, :1] + shift
+    std = usable(np.sqrt(np.maximum(squares / count - shift**2, 0)), mean)
+    return (sums / np.diff(edges) - shift) / std, (mean / std)[:, 0]
 
 
 def _sums(values: np.ndarray, edges: np.ndarray) -> np.ndarray:

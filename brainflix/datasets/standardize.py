@@ -13,22 +13,12 @@ CONSTANT = 1e-10
 
 def z_score(series: np.ndarray, *, ddof: int) -> np.ndarray:
     """z-score along the last axis: (n_vertices, n_volumes) -> float64, NaN where constant."""
-    centred, _, std = centre(series, ddof=ddof)
-    centred /= std
-    return centred
-
-
-def centre(series: np.ndarray, *, ddof: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Deviations from the mean along the last axis, mean and standard deviation, in float64.
-
-    Returns:
-        (n_vertices, n_volumes), (n_vertices, 1), (n_vertices, 1): NaN where constant.
-    """
     centred = series.astype(np.float64)
     mean = centred.mean(axis=1, keepdims=True)
     centred -= mean
     variance = np.einsum("vt,vt->v", centred, centred)[:, None] / (series.shape[1] - ddof)
-    return centred, mean, _usable(np.sqrt(variance), mean)
+    centred /= usable(np.sqrt(variance), mean)
+    return centred
 
 
 def detrend(series: np.ndarray, *, order: int) -> np.ndarray:
@@ -67,8 +57,9 @@ class RunningStatistics:
     def z_score(self, values: np.ndarray) -> np.ndarray:
         """z-score rows (n_rows, n_vertices) with what was taken in (ddof 1); NaN where that was constant."""
         std = np.sqrt(self.squares / np.maximum(self.count - 1, 1))
-        return (values - self.mean) / _usable(std, self.mean)
+        return (values - self.mean) / usable(std, self.mean)
 
 
-def _usable(std: np.ndarray, mean: np.ndarray) -> np.ndarray:
+def usable(std: np.ndarray, mean: np.ndarray) -> np.ndarray:
+    """Standard deviations, NaN in place of those that are rounding noise."""
     return np.where(std > CONSTANT * np.abs(mean), std, np.nan)
