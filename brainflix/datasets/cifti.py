@@ -146,11 +146,21 @@ def _blocks(header: Header, vertices: np.ndarray) -> Iterator[tuple[slice | np.n
 
 
 def _announce(file: IO[bytes], header: Header, vertices: np.ndarray) -> None:
-    """Have the kernel fetch from disk, in the order of the file, what will be read."""
+    """Have the kernel fetch from disk, in the order of the file, what will be read, unless it is in memory."""
     series_bytes = header.maps * header.dtype.itemsize
+    if _is_cached(file, header.offset + int(vertices.max()) * series_bytes):
+        return
     for start, part in _contiguous(np.unique(vertices)):
         offset, size = header.offset + start * series_bytes, (part.stop - part.start) * series_bytes
         os.posix_fadvise(file.fileno(), offset, size, os.POSIX_FADV_WILLNEED)
+
+
+def _is_cached(file: IO[bytes], offset: int) -> bool:
+    """Whether the byte at ``offset`` can be had without a disk; False where the system cannot tell."""
+    try:
+        return os.preadv(file.fileno(), [bytearray(1)], offset, os.RWF_NOWAIT) == 1
+    except (AttributeError, OSError):
+        return False
 
 
 def _contiguous(vertices: np.ndarray) -> Iterator[tuple[int, slice]]:

@@ -187,7 +187,7 @@ def captions(*, root: Path, stimuli: pd.DataFrame) -> None:
 
 
 def windows(series: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """z-score each vertex over its run, then average windows, in float64.
+    """z-score each vertex over its run, then average windows.
 
     Args:
         series: (n_vertices, n_volumes).
@@ -196,14 +196,17 @@ def windows(series: np.ndarray, edges: np.ndarray) -> tuple[np.ndarray, np.ndarr
     Returns:
         means (n_vertices, n_windows), NaN where constant; temporal signal-to-noise ratio (n_vertices,).
     """
-    # Deviations from the first volume, once through: nothing large cancels, and constants are exact zeros.
-    shifted = np.subtract(series, series[:, :1], dtype=np.float64)
-    sums = _sums(shifted[:, : edges[-1]], edges)
+    # Deviations from one volume, not the first, which may be far off: little cancels then, so that the precision of
+    # the file is enough for the sums, and what is constant becomes zeros.
     count = series.shape[1]
-    shift = (sums.sum(axis=1, keepdims=True) + shifted[:, edges[-1] :].sum(axis=1, keepdims=True)) / count
-    squares = np.einsum("vt,vt->v", shifted, shifted)[:, None]
-    mean = series[:, :1] + shift
-    std = usable(np.sqrt(np.maximum(squares / count - shift**2, 0)), mean)
+    origin = series[:, count // 2, None]
+    shifted = np.subtract(series, origin, dtype=np.result_type(series, np.float32))
+    sums = _sums(shifted[:, : edges[-1]], edges).astype(np.float64)
+    shift = sums.sum(axis=1, keepdims=True) + shifted[:, edges[-1] :].sum(axis=1, keepdims=True, dtype=np.float64)
+    shift /= count
+    variance = np.vecdot(shifted, shifted).astype(np.float64)[:, None] / count - shift**2
+    mean = origin + shift
+    std = usable(np.sqrt(np.maximum(variance, 0)), mean)
     return (sums / np.diff(edges) - shift) / std, (mean / std)[:, 0]
 
 
@@ -213,7 +216,7 @@ def _sums(values: np.ndarray, edges: np.ndarray) -> np.ndarray:
     if (lengths != lengths[0]).any():
         return np.add.reduceat(values, edges[:-1], axis=1)
     # A product with ones: numpy's own sums over so short an axis take far longer.
-    return (values.reshape(-1, lengths[0]) @ np.ones(lengths[0])).reshape(len(values), -1)
+    return (values.reshape(-1, lengths[0]) @ np.ones(lengths[0], values.dtype)).reshape(len(values), -1)
 
 
 def _paths(root: Path, subject: str, run: str) -> dict[str, Path]:
