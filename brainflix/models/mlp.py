@@ -14,14 +14,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from brainflix.models.moments import blocks, gram, mean_and_scale
+from brainflix import crew
+from brainflix.errors import InputError
+from brainflix.models.moments import (
+    Columns,
+    combine,
+    gram,
+    mean_and_scale,
+    plain_mean,
+    principal_weights,
+    sum_of_squares,
+)
 from brainflix.training import TrainingSettings
 
 
@@ -35,6 +45,9 @@ class MlpSettings:
         dropout: probability of a unit to be dropped.
         target_components: principal components of the training targets to predict; None predicts
             the targets themselves, as published.
+        repeats: a row a single trial, or the averaged features of a subject's trials of a stimulus.
+        variance_folds: stretch predictions as ridge's ``match_variance`` does, by those of so many networks more,
+            each trained without a fold of the training stimuli; None leaves them as they are.
         training: the loop's settings.
     """
 
@@ -42,7 +55,15 @@ class MlpSettings:
     blocks: int
     dropout: float
     target_components: int | None
+    repeats: Literal["single", "averaged"]
+    variance_folds: int | None
     training: TrainingSettings
+
+    def __post_init__(self) -> None:
+        for name, least in (("target_components", 1), ("variance_folds", 2)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError.about(f"settings.{name}", expected=f"{least} or more, or null", found=str(value))
 
 
 class Layer(nn.Module):
@@ -61,11 +82,10 @@ class Layer(nn.Module):
 class ResidualMlp(nn.Module):
     """(batch, inputs) to (batch, outputs)."""
 
-    def __init__(self, settings: MlpSettings, *, inputs: int, outputs: int) -> None:
+    def __init__(self, *, inputs: int, outputs: int, hidden: int, blocks: int, dropout: float) -> None:
         super().__init__()
-        hidden, dropout = settings.hidden, settings.dropout
         self.first = Layer(inputs, hidden, dropout)
-        self.blocks = nn.ModuleList(Layer(hidden, hidden, dropout) for _ in range(settings.blocks))
+        self.blocks = nn.ModuleList(Layer(hidden, hidden, dropout) for _ in range(blocks))
         self.output = nn.Linear(hidden, outputs)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -93,6 +113,7 @@ class Affine:
         target_mean: (t,).
         target_scale: one number, as an array ().
         basis: (components, t) with orthonormal rows, or None.
+        gain: (t,) stretches predictions around ``target_mean``, or None.
     """
 
     feature_mean: np.ndarray
@@ -100,6 +121,7 @@ class Affine:
     target_mean: np.ndarray
     target_scale: np.ndarray
     basis: np.ndarray | None
+    gain: np.ndarray | None = None
 
     @property
     def outputs(self) -> int:
@@ -117,41 +139,24 @@ class Affine:
 
     def to_targets(self, predicted: np.ndarray) -> np.ndarray:
         """The network's predictions (n, outputs) to raw targets (n, t)."""
-        full = predicted if self.basis is None else predicted @ self.basis
-        return (full * self.target_scale + self.target_mean).astype(np.float32)
+        full = (predicted if self.basis is None else predicted @ self.basis) * self.target_scale
+        return ((full if self.gain is None else full * self.gain) + self.target_mean).astype(np.float32)
 
 
-def fit_affine(x: np.ndarray, targets: np.ndarray, components: int | None) -> Affine:
+def fit_affine(x: np.ndarray, targets: Columns, components: int | None) -> Affine:
     """Means and scales of the training features (n, p) of trials and targets (u, t) of stimuli."""
     feature_mean, feature_scale = mean_and_scale(x)
-    mean = targets.mean(axis=0, dtype=np.float64)
+    mean = plain_mean(targets)
     products = None if components is None else gram(targets, mean)
-    squares = _sum_of_squares(targets, mean) if products is None else np.trace(products)
+    squares = sum_of_squares(targets, mean) if products is None else np.trace(products)
+    basis = None if products is None else combine(principal_weights(products, components), targets, mean)
     return Affine(
         feature_mean=feature_mean.astype(np.float32),
         feature_scale=feature_scale.astype(np.float32),
         target_mean=mean.astype(np.float32),
-        target_scale=np.float32(np.sqrt(squares / targets.size) or 1.0),
-        basis=None if products is None else _principal(products, targets, mean, components),
+        target_scale=np.float32(np.sqrt(squares / np.prod(targets.shape)) or 1.0),
+        basis=basis,
     )
-
-
-def _sum_of_squares(targets: np.ndarray, mean: np.ndarray) -> float:
-    """Of all centred targets, in float64 block by block."""
-    return float(
-        sum(np.square(np.asarray(targets[:, c], np.float64) - mean[c]).sum() for c in blocks(targets.shape[1]))
-    )
-
-
-def _principal(products: np.ndarray, targets: np.ndarray, mean: np.ndarray, components: int) -> np.ndarray:
-    """Leading right singular vectors (k, t) of the centred targets; k is at most their rank."""
-    squares, vectors = np.linalg.eigh(products)
-    kept = np.flatnonzero(squares > 1e-10 * squares[-1])[::-1][:components]
-    weights = (vectors[:, kept] / np.sqrt(squares[kept])).T
-    # Signs are arbitrary; fixing them keeps the file the same whatever LAPACK does.
-    weights *= np.where(weights[np.arange(len(kept)), np.abs(weights).argmax(axis=1)] < 0, -1.0, 1.0)[:, None]
-    parts = [weights @ (targets[:, c] - mean[c]) for c in blocks(targets.shape[1])]
-    return np.concatenate(parts, axis=1).astype(np.float32)
 
 
 class Mlp:
@@ -163,16 +168,16 @@ class Mlp:
     @classmethod
     def untrained(cls, settings: MlpSettings, affine: Affine, *, seed: int) -> Mlp:
         """A new network for the features and targets of ``affine``."""
-        network = ResidualMlp(settings, inputs=len(affine.feature_mean), outputs=affine.outputs)
-        network.initialise(seed)
-        return cls(network, affine)
+        mlp = cls(_network(affine, vars(settings)), affine)
+        mlp.network.initialise(seed)
+        return mlp
 
     def loss(self, x: np.ndarray, targets: np.ndarray) -> Tensor:
         """Mean squared error, per target in units of their variance (in a basis: less a constant)."""
         device = self.network.output.weight.device
         predicted = self.network(torch.from_numpy(self.affine.features(x)).to(device))
         wanted = torch.from_numpy(targets).to(device)
-        return (predicted - wanted).square().sum(dim=1).mean() / len(self.affine.target_mean)
+        return crew.gather((predicted - wanted).square().sum(dim=1)).mean() / len(self.affine.target_mean)
 
     @torch.inference_mode()
     def predict(self, x: np.ndarray) -> np.ndarray:
@@ -189,13 +194,18 @@ class Mlp:
         return network | arrays
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray], settings: MlpSettings) -> Mlp:
-        """The regressor that :meth:`tensors` describes."""
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray], settings: Mapping[str, Any]) -> Mlp:
+        """The regressor that :meth:`tensors` describes, given the network's sizes."""
         arrays = {k.removeprefix("affine."): v for k, v in tensors.items() if k.startswith("affine.")}
         affine = Affine(**{"basis": None, **arrays})
-        model = cls.untrained(settings, affine, seed=0)
         weights = {
             k.removeprefix("network."): torch.as_tensor(v) for k, v in tensors.items() if k.startswith("network.")
         }
-        model.network.load_state_dict(weights)
-        return model
+        network = _network(affine, settings)
+        network.load_state_dict(weights)
+        return cls(network, affine)
+
+
+def _network(affine: Affine, settings: Mapping[str, Any]) -> ResidualMlp:
+    sizes = {name: settings[name] for name in ("hidden", "blocks", "dropout")}
+    return ResidualMlp(inputs=len(affine.feature_mean), outputs=affine.outputs, **sizes)

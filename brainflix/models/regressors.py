@@ -11,7 +11,6 @@ from typing import Any, Protocol
 import numpy as np
 
 from brainflix.models.ridge import Ridge
-from brainflix.settings import build
 
 
 class Regressor(Protocol):
@@ -22,13 +21,13 @@ class Regressor(Protocol):
 
 
 def _ridge(tensors: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Regressor:
-    return Ridge.from_tensors(tensors, penalty=header["penalty"])
+    return Ridge.from_tensors(tensors, header)
 
 
 def _mlp(tensors: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Regressor:
-    from brainflix.models.mlp import Mlp, MlpSettings
+    from brainflix.models.mlp import Mlp
 
-    return Mlp.from_tensors(tensors, build(MlpSettings, header["settings"], where="settings"))
+    return Mlp.from_tensors(tensors, header["settings"])
 
 
 LOADERS = {"ridge": _ridge, "mlp": _mlp}

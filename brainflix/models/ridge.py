@@ -7,120 +7,192 @@ the smaller of XX' and X'X, in float64)
 
     B = V diag(s / (s^2 + penalty)) U'R  Y  =  A Y,        A (p, u)
 
-so the targets enter as they are and B (p, t) need not be formed: a prediction is (x A) Y. It is
-formed all the same when p < u, because it is then the smaller thing to keep.
+so the targets enter as they are and B (p, t) need not be formed: a prediction is (x A) Y. Where there
+are more stimuli than directions of the features (u > r), or each target has a penalty of its own, V and
+diag(s / (s^2 + penalty)) U'R Y (r, t) are kept in place of A and Y.
 
-The penalty is chosen by K-fold cross-validation in which all trials of a stimulus share a fold. No
-fold is fitted anew: with H = U diag(s^2 / (s^2 + penalty)) U' + 11'/n the fit to all rows, the
-errors on fold F of a fit to the other rows are exactly
+Penalties are chosen by cross-validation in which all trials of a stimulus are left out together,
+a fold of stimuli or one stimulus at a time (with one trial of each, that is scikit-learn's ``RidgeCV``);
+:mod:`brainflix.models.left_out` has the algebra.
 
-    (I - H_FF)^-1 ((I - H) R Y)_F
-
-and their sum of squares over targets needs Y only through YY' (u, u), whatever t is.
+With Q (k, t) the principal axes of the training targets, Y = (Y Q') Q if k is their rank. A regression to
+the k scores Y Q' is then the same regression; one to fewer scores predicts the part of Y in their span. A
+penalty per target is one per component there.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import numpy as np
 
 from brainflix.errors import InputError
-from brainflix.models.moments import blocks, gram, mean_and_scale
+from brainflix.models.left_out import LeftOut
+from brainflix.models.moments import (
+    Columns,
+    Combination,
+    blocks,
+    combine,
+    deviation,
+    gram,
+    mean_and_scale,
+    principal_weights,
+    ratio,
+    weighted_mean,
+)
 
 RANK_TOLERANCE = 1e-10  # directions with less variance than this share of the largest are noise
 
 
 @dataclass(frozen=True)
 class RidgeSettings:
-    """How to choose the penalty.
+    """What to fit to what, and how to choose the penalty.
 
     Attributes:
-        penalties: candidates, on features of unit variance; one serves all targets.
-        folds: of the cross-validation over stimuli.
+        penalties: candidates, on features of unit variance; a single one is taken without asking.
+        selection: one penalty shared by all targets, or one per target.
+        folds: of the cross-validation over stimuli; None leaves out one stimulus at a time.
+        repeats: a row a single trial, or the averaged features of a subject's trials of a stimulus.
+        target_components: principal components of the training targets to predict; None predicts the
+            targets themselves, as all components would.
+        match_variance: stretch predictions around the training mean, target by target, until those of
+            left-out training stimuli vary as much as the targets; averaged over repeats, as predictions are.
     """
 
     penalties: tuple[float, ...]
-    folds: int
+    selection: Literal["shared", "per_target"]
+    folds: int | None
+    repeats: Literal["single", "averaged"]
+    target_components: int | None
+    match_variance: bool
+
+    def __post_init__(self) -> None:
+        if not self.penalties or not all(0 < p < math.inf for p in self.penalties):
+            raise InputError.about("settings.penalties", expected="positive numbers", found=str(list(self.penalties)))
+        for name, least in (("folds", 2), ("target_components", 1)):
+            value = getattr(self, name)
+            if value is not None and value < least:
+                raise InputError.about(f"settings.{name}", expected=f"{least} or more, or null", found=str(value))
 
 
 @dataclass(frozen=True)
 class Ridge:
     """A fitted ridge regression: prediction = (x - offset) @ left @ right + intercept.
 
-    ``left`` (p, u) and ``right`` (u, t), or ``left`` absent and ``right`` (p, t).
+    Attributes:
+        offset: (p,).
+        left, right: (p, k) and (k, t); after a fit, ``right`` is formed only when it is used.
+        intercept: (t,).
+        penalty: () shared, or of each target or component.
+        errors: cross-validated mean squared error of each candidate over all targets; none if there was but one.
     """
 
     offset: np.ndarray
-    left: np.ndarray | None
-    right: np.ndarray
+    left: np.ndarray
+    right: np.ndarray | Combination
     intercept: np.ndarray
-    penalty: float
-    errors: tuple[float, ...]  # cross-validated mean squared error of each candidate penalty
+    penalty: np.ndarray
+    errors: tuple[float, ...] = ()
 
     def predict(self, x: np.ndarray) -> np.ndarray:
         """Targets (n, t) float32 of features (n, p)."""
-        x = x - self.offset
-        return (x if self.left is None else x @ self.left) @ self.right + self.intercept
+        return (x - self.offset) @ self.left @ self.right + self.intercept
 
     def tensors(self) -> dict[str, np.ndarray]:
         """Arrays to keep; :meth:`from_tensors` undoes it."""
-        arrays = {"offset": self.offset, "right": self.right, "intercept": self.intercept}
-        return arrays if self.left is None else {**arrays, "left": self.left}
+        names = ["offset", "left", "right", "intercept", *(["penalty"] if self.penalty.ndim else [])]
+        return {name: np.asarray(getattr(self, name)) for name in names}
+
+    def facts(self) -> dict[str, float]:
+        """The shared penalty, if it is one, for a header."""
+        return {} if self.penalty.ndim else {"penalty": float(self.penalty)}
 
     @classmethod
-    def from_tensors(cls, tensors: Mapping[str, np.ndarray], *, penalty: float) -> Ridge:
-        """The regression that :meth:`tensors` describes."""
-        return cls(**{"left": None, **tensors}, penalty=penalty, errors=())
+    def from_tensors(cls, tensors: Mapping[str, np.ndarray], header: Mapping[str, Any]) -> Ridge:
+        """The regression that :meth:`tensors` and :meth:`facts` describe."""
+        return cls(**{"penalty": np.array(header.get("penalty", np.nan)), **tensors})
 
 
 def fit_ridge(
-    x: np.ndarray, targets: np.ndarray, stimulus: np.ndarray, fold: np.ndarray, settings: RidgeSettings
+    x: np.ndarray,
+    targets: Columns,
+    stimulus: np.ndarray,
+    fold: np.ndarray,
+    settings: RidgeSettings,
+    *,
+    response: np.ndarray | None = None,
 ) -> Ridge:
-    """Fit with the penalty that predicts left-out stimuli best.
+    """Fit with the penalty, or penalties, that predict left-out stimuli best.
 
     Args:
         x: (n, p) features, one row a trial.
-        targets: (u, t) one row a stimulus; may be memory-mapped.
+        targets: (u, t) one row a stimulus, each with a trial; read in blocks of columns, also by the result
+            until its ``tensors`` are taken.
         stimulus: (n,) row of ``targets`` that belongs to each trial.
-        fold: (u,) fold of each stimulus, from 0.
+        fold: (u,) fold of each stimulus.
+        response: (n,) trials of one number are repeats that a prediction averages over (``match_variance``);
+            each is on its own unless given.
     """
+    response = np.arange(len(x)) if response is None else response
     offset, scale = mean_and_scale(x)
-    share = np.bincount(stimulus, minlength=len(targets)) / len(x)
-    columns = (np.asarray(targets[:, c], np.float64) for c in blocks(targets.shape[1]))
-    intercept = np.concatenate([share @ c for c in columns])
+    mean = weighted_mean(targets, np.bincount(stimulus, minlength=targets.shape[0]) / len(x))
     u, s, v = _decompose(x, offset, scale)
-    products = gram(targets, intercept)
-    errors = _cross_validate(u, s, products, stimulus, fold, settings.penalties) / (len(x) * targets.shape[1])
-    penalty = settings.penalties[int(np.argmin(errors))]
-    left = (v * (s / (s**2 + penalty)) / scale[:, None]) @ _sums(u, stimulus, len(targets)).T
-    right = np.subtract(targets, intercept.astype(np.float32), dtype=np.float32)
-    if len(left) < left.shape[1]:
-        left, right = None, (left @ right).astype(np.float32)
+    left_out = LeftOut(u, s, stimulus, fold)
+    if settings.target_components is None:
+        learned, centre, axes = targets, mean, None
+    else:
+        products = gram(targets, mean)
+        weights = principal_weights(products, settings.target_components)
+        learned, centre, axes = products @ weights.T, np.zeros(len(weights)), combine(weights, targets, mean)
+    sums, chosen = _select(left_out, learned, centre, settings)
+    gain = None
+    if settings.match_variance:
+        predictions = left_out.predictions(learned, centre, settings.penalties, chosen, response)
+        found = _deviation_of_predictions(predictions, len(chosen), axes)
+        gain = ratio(deviation(targets, mean, left_out.shown(response)), found)
+    learned = Combination(learned, centre, factor=None if gain is None or axes is not None else lambda c: gain[c])
+    left, right = _coefficients(left_out, v, scale, learned, settings, chosen)
+    if axes is not None:
+        left, right = left @ np.asarray(right), axes
+        right *= 1 if gain is None else gain
+    shared = settings.selection == "shared"
     return Ridge(
         offset=offset.astype(np.float32),
-        left=None if left is None else left.astype(np.float32),
+        left=left,
         right=right,
-        intercept=intercept.astype(np.float32),
-        penalty=float(penalty),
-        errors=tuple(errors.tolist()),
+        intercept=mean.astype(np.float32),
+        penalty=np.array(settings.penalties)[chosen[0] if shared else chosen],
+        errors=tuple((sums / (len(x) * targets.shape[1])).tolist()),
     )
 
 
-def stimulus_folds(dataset: Sequence[str], folds: int) -> np.ndarray:
-    """Folds (u,) of stimuli given in order: contiguous blocks of equal size within each dataset.
+def stimulus_folds(dataset: Sequence[str], name: Sequence[str], folds: int | None) -> np.ndarray:
+    """Folds (u,) of stimuli given in order: contiguous blocks of equal size within each dataset, or one a name.
 
-    Blocks keep neighbouring clips of a movie, which look alike, out of each other's test fold.
+    Blocks keep neighbouring clips of a movie, which look alike, out of each other's test fold. A name in several
+    datasets, as of one study that is in the config twice, is in the fold of the first.
+
+    Raises:
+        InputError: a dataset has fewer stimuli than folds, or there is nothing left to learn from.
     """
-    names, codes, counts = np.unique(np.asarray(dataset), return_inverse=True, return_counts=True)
-    if min(counts) < folds:
-        expected = f"at least {folds} training stimuli of {names[np.argmin(counts)]}"
-        raise InputError.about("cross-validation", expected=expected, found=str(min(counts)))
+    names, first, same = np.unique(np.asarray(name, str), return_index=True, return_inverse=True)
+    if folds is None:
+        _require(len(names), 2, "training stimuli")
+        return same
+    labels, codes, counts = np.unique(np.asarray(dataset, str), return_inverse=True, return_counts=True)
+    _require(min(counts), folds, f"training stimuli of {labels[np.argmin(counts)]}")
     result = np.empty(len(codes), np.int64)
     for code, count in enumerate(counts):
         result[codes == code] = np.arange(count) * folds // count
-    return result
+    return result[first][same]
+
+
+def _require(found: int, least: int, what: str) -> None:
+    if found < least:
+        raise InputError.about("cross-validation", expected=f"at least {least} {what}", found=str(found))
 
 
 def _decompose(x: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -128,51 +200,67 @@ def _decompose(x: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> tuple[np
     n, p = x.shape
     tall = n > p
 
-    def parts() -> Iterator[np.ndarray]:  # (min(n, p), size of a block)
+    def parts() -> Iterator[tuple[slice, np.ndarray]]:  # (min(n, p), size of a block)
         for c in blocks(max(n, p)):
-            yield ((x[c] - offset) / scale).T if tall else (x[:, c] - offset[c]) / scale[c]
+            yield c, ((x[c] - offset) / scale).T if tall else (x[:, c] - offset[c]) / scale[c]
 
-    squares, small = np.linalg.eigh(sum(b @ b.T for b in parts()))
+    squares, small = np.linalg.eigh(sum(b @ b.T for _, b in parts()))
     kept = squares > RANK_TOLERANCE * squares[-1]
     s, small = np.sqrt(squares[kept]), small[:, kept]
-    large = np.concatenate([b.T @ small for b in parts()]) / s
+    large = np.empty((max(n, p), len(s)))
+    for c, b in parts():
+        large[c] = b.T @ small
+    large /= s
     return (large, s, small) if tall else (small, s, large)
 
 
-def _cross_validate(
-    u: np.ndarray,
-    s: np.ndarray,
-    products: np.ndarray,
-    stimulus: np.ndarray,
-    fold: np.ndarray,
-    penalties: Sequence[float],
+def _select(
+    left_out: LeftOut, targets: Columns, mean: np.ndarray, settings: RidgeSettings
+) -> tuple[np.ndarray, np.ndarray]:
+    """Sum of squared errors of each candidate over left-out trials and targets, and which one each target (t,) gets."""
+    penalties, columns = settings.penalties, targets.shape[1]
+    if len(penalties) == 1:
+        return np.empty(0), np.zeros(columns, np.int64)
+    if settings.selection == "shared":
+        sums = left_out.squares(targets, mean, penalties)
+        return sums, np.full(columns, np.argmin(sums))
+    sums = left_out.squares_per_target(targets, mean, penalties)
+    return sums.sum(axis=1), np.argmin(sums, axis=0)
+
+
+def _deviation_of_predictions(
+    predictions: Iterator[tuple[np.ndarray, np.ndarray]], columns: int, axes: np.ndarray | None
 ) -> np.ndarray:
-    """Sum of squared errors (penalties,) over left-out trials and targets, from YY' (u, u)."""
-    n = len(stimulus)
-    # The intercept is a direction of its own that no penalty shrinks.
-    u = np.concatenate([u, np.full((n, 1), n**-0.5)], axis=1)
-    share = _sums(u, stimulus, len(products)).T
-    sums = np.zeros(len(penalties))
-    for f in np.unique(fold):
-        rows = np.flatnonzero(fold[stimulus] == f)
-        for i, penalty in enumerate(penalties):
-            kept = np.append(s**2 / (s**2 + penalty), 1.0)
-            errors = -(u[rows] * kept) @ share
-            errors[np.arange(len(rows)), stimulus[rows]] += 1.0
-            left_out = _undo_own_influence(u[rows], kept, errors)
-            sums[i] += np.einsum("ij,ij->", left_out @ products, left_out)
-    return sums
+    """Standard deviation (t,) over responses of predictions, or of predicted scores times ``axes`` (k, t)."""
+    if axes is None:
+        found = np.empty(columns)
+        for these, predicted in predictions:
+            found[these] = predicted.std(axis=0)
+        return found
+    these, scores = (np.concatenate(parts, axis=-1) for parts in zip(*predictions, strict=True))
+    covariance = np.cov(scores[:, np.argsort(these)], rowvar=False, bias=True)
+    parts = [np.einsum("kt,kt->t", axes[:, c], np.atleast_2d(covariance) @ axes[:, c]) for c in blocks(axes.shape[1])]
+    return np.sqrt(np.maximum(np.concatenate(parts), 0))
 
 
-def _undo_own_influence(u: np.ndarray, kept: np.ndarray, errors: np.ndarray) -> np.ndarray:
-    """(I - u diag(kept) u')^-1 errors, in whichever of the two dimensions is smaller (Woodbury)."""
-    if len(u) <= u.shape[1]:
-        return np.linalg.solve(np.eye(len(u)) - (u * kept) @ u.T, errors)
-    return errors + u @ np.linalg.solve(np.diag(1 / kept) - u.T @ u, u.T @ errors)
+def _coefficients(
+    left_out: LeftOut,
+    v: np.ndarray,
+    scale: np.ndarray,
+    targets: Combination,
+    settings: RidgeSettings,
+    chosen: np.ndarray,
+) -> tuple[np.ndarray, Combination]:
+    """The smaller of (A, Y) and (V, diag(s / (s^2 + penalty)) U'R Y), for features on their own scale; float32."""
+    s, sums = left_out.s, left_out.sums[:, :-1]
+    if settings.selection == "shared" and left_out.few_stimuli:
+        left = (v * (s / (s**2 + settings.penalties[chosen[0]])) / scale[:, None]) @ sums.T
+        return left.astype(np.float32), targets
+    shrink = (s[:, None] / (s[:, None] ** 2 + np.array(settings.penalties))).astype(np.float32)
 
+    def factor(c: slice) -> np.ndarray:
+        stretched = shrink[:, chosen[c]]
+        return stretched if targets.factor is None else stretched * targets.factor(c)
 
-def _sums(u: np.ndarray, stimulus: np.ndarray, stimuli: int) -> np.ndarray:
-    """R'U (stimuli, r): the rows of u (n, r) summed by stimulus."""
-    sums = np.zeros((stimuli, u.shape[1]))
-    np.add.at(sums, stimulus, u)
-    return sums
+    left = (v / scale[:, None]).astype(np.float32)
+    return left, Combination(targets.targets, targets.mean, sums.T.astype(np.float32), factor)

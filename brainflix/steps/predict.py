@@ -10,6 +10,7 @@ from threadpoolctl import threadpool_limits
 from brainflix import artifacts
 from brainflix.cohort import Cohort, read_cohort
 from brainflix.errors import InputError
+from brainflix.models.moments import means_by_group
 from brainflix.models.regressors import Regressor, load_regressor
 
 STIMULI_AT_ONCE = 32
@@ -64,11 +65,4 @@ def _write(model: Regressor, header: dict, source: Path, cohort: Cohort, destina
             here = np.arange(start, min(start + STIMULI_AT_ONCE, len(names)))
             index = np.flatnonzero(np.isin(stimulus, here))
             single = model.predict(cohort.take(index))
-            values[here] = _means(single, stimulus[index] - start, len(here)).reshape(-1, *target["shape"])
-
-
-def _means(values: np.ndarray, group: np.ndarray, groups: int) -> np.ndarray:
-    """Means (groups, t) of the rows of values (n, t) by group (n,)."""
-    sums = np.zeros((groups, values.shape[1]), np.float32)
-    np.add.at(sums, group, values)
-    return sums / np.bincount(group, minlength=groups)[:, None].astype(np.float32)
+            values[here] = means_by_group(single, stimulus[index] - start, len(here)).reshape(-1, *target["shape"])

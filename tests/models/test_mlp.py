@@ -1,5 +1,7 @@
 """The residual MLP: published sizes, change of variables, and learning in a basis."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -9,9 +11,9 @@ from brainflix.training import TrainingSettings
 
 TRAINING = TrainingSettings(
     epochs=1, batch=8, accumulate=1, learning_rate=1e-3, warmup_epochs=0, weight_decay=0.0,
-    betas=(0.9, 0.999), clip_norm=None, precision="float32",
+    betas=(0.9, 0.999), clip_norm=None, precision="float32", compile=False, blocks=None,
 )  # fmt: skip
-PAPER = MlpSettings(hidden=2048, blocks=3, dropout=0.3, target_components=None, training=TRAINING)
+PAPER = {"hidden": 2048, "blocks": 3, "dropout": 0.3}
 
 
 @pytest.mark.parametrize(
@@ -21,21 +23,29 @@ PAPER = MlpSettings(hidden=2048, blocks=3, dropout=0.3, target_components=None, 
         (1024, 226 * 768, 370_345_472),
         (13_156, 4 * 15 * 33 * 33, 173_432_636),
         (13_156, 226 * 768, 395_191_808),
+        # 1,024 x 2,048 + 2,048, three of 2,048 x 2,048 + 2,048, norms of 2 x 2,048 each, 2,049 an output
+        (1024, 77 * 1024, 2_099_200 + 3 * 4_196_352 + 4 * 4_096 + 2_049 * 78_848),
     ],
 )
 def test_paper_size_has_the_published_parameter_counts(inputs, outputs, parameters):
     with torch.device("meta"):
-        network = ResidualMlp(PAPER, inputs=inputs, outputs=outputs)
+        network = ResidualMlp(inputs=inputs, outputs=outputs, **PAPER)
         assert network(torch.zeros(2, inputs)).shape == (2, outputs)
     assert sum(p.numel() for p in network.parameters()) == parameters
+
+
+def chosen(components: int | None, dropout: float = 0.0) -> MlpSettings:
+    return MlpSettings(
+        hidden=16, blocks=2, dropout=dropout, target_components=components, repeats="single", variance_folds=None,
+        training=TRAINING,
+    )  # fmt: skip
 
 
 def small(components: int | None, dropout: float = 0.0) -> tuple[Mlp, np.ndarray, np.ndarray]:
     rng = np.random.default_rng(0)
     x = rng.standard_normal((12, 6)).astype(np.float32) * 4 + 2
     y = (rng.standard_normal((12, 3)) @ rng.standard_normal((3, 40)) * 7 + 5).astype(np.float32)
-    settings = MlpSettings(hidden=16, blocks=2, dropout=dropout, target_components=components, training=TRAINING)
-    return Mlp.untrained(settings, fit_affine(x, y, components), seed=3), x, y
+    return Mlp.untrained(chosen(components, dropout), fit_affine(x, y, components), seed=3), x, y
 
 
 def test_the_output_is_the_papers_stack_written_out():
@@ -112,8 +122,17 @@ def test_plain_gradient_descent_in_the_basis_is_gradient_descent_in_the_targets(
 def test_a_regressor_comes_back_from_its_arrays(components):
     mlp, x, _ = small(components)
     arrays = {k: np.asarray(v) for k, v in mlp.tensors().items()}
-    settings = MlpSettings(hidden=16, blocks=2, dropout=0.0, target_components=components, training=TRAINING)
-    np.testing.assert_array_equal(Mlp.from_tensors(arrays, settings).predict(x), mlp.predict(x))
+    np.testing.assert_array_equal(Mlp.from_tensors(arrays, vars(chosen(components))).predict(x), mlp.predict(x))
+
+
+def test_a_gain_stretches_predictions_around_the_mean_and_is_kept():
+    mlp, x, _ = small(3)
+    plain, gain = mlp.predict(x), np.linspace(0.5, 3, 40).astype(np.float32)
+    mlp.affine = replace(mlp.affine, gain=gain)
+    mean = mlp.affine.target_mean
+    np.testing.assert_allclose(mlp.predict(x), (plain - mean) * gain + mean, rtol=1e-4, atol=1e-4)
+    arrays = {k: np.asarray(v) for k, v in mlp.tensors().items()}
+    np.testing.assert_array_equal(Mlp.from_tensors(arrays, vars(chosen(3))).predict(x), mlp.predict(x))
 
 
 def test_prediction_does_not_drop_units_or_depend_on_the_batch():

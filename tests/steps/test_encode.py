@@ -33,8 +33,14 @@ MODEL = MbmSettings(
 PRETRAIN = PretrainSettings(model=MODEL, training=TrainingSettings(**TRAINING))
 LOSS = ContrastiveSettings(temperature=0.1, symmetric=True, positives="stimulus", centre_targets=True)
 ALIGN = AlignSettings(loss=LOSS, training=TrainingSettings(**TRAINING))
-RIDGE = {"penalties": [1.0, 10.0, 100.0], "folds": 3}
-MLP = {"hidden": 16, "blocks": 1, "dropout": 0.1, "target_components": 2, "training": TRAINING}
+RIDGE = {
+    "penalties": [1.0, 10.0, 100.0], "selection": "shared", "folds": 3, "repeats": "single",
+    "target_components": None, "match_variance": False,
+}  # fmt: skip
+MLP = {
+    "hidden": 16, "blocks": 1, "dropout": 0.1, "target_components": 2, "repeats": "single", "variance_folds": None,
+    "training": TRAINING,
+}  # fmt: skip
 
 
 class Study:
