@@ -2,7 +2,8 @@
 
 A checkpoint states what it belongs to (settings, seed, a fingerprint of the data); a run with
 another identity refuses it and says what changed. It survives a failed job, and is removed once
-the output it was for is written. Beside it lies the training curve as a CSV, which stays.
+the output it was for is written. Beside it lies the training curve as a CSV, which stays. Where several
+processes train together, all of them read it, one writes it, and all leave when one is asked to.
 """
 
 from __future__ import annotations
@@ -19,12 +20,14 @@ from typing import Any
 
 import pandas as pd
 
-from brainflix import artifacts
+from brainflix import artifacts, crew
 from brainflix.atomic import replacing
 from brainflix.errors import InputError
 
+NOTHING, SAVE = 0, 1  # wishes of a process; larger ones are exit codes to leave with
 AGAIN = 75  # exit code of a run that saved its state and wants to be started again (EX_TEMPFAIL)
 INTERRUPTED = 128 + signal.SIGINT
+CURVE_COLUMNS = ["step", "epoch", "learning_rate", "loss"]
 
 
 class Checkpoints:
@@ -50,6 +53,7 @@ class Checkpoints:
         self.every_seconds, self.max_seconds = every_seconds, max_seconds
         self.began = self.saved = time.monotonic()
         self.signal: int | None = None
+        self.wish = NOTHING
 
     def load(self) -> dict[str, Any] | None:
         """The last state, None if there is none.
@@ -75,15 +79,15 @@ class Checkpoints:
         """Replace the last state, and the curve beside it."""
         import torch
 
-        with replacing(self.path) as partial:
-            torch.save({**state, "identity": json.dumps(self.identity)}, partial)
-        self.write_curve(state["curve"])
+        if crew.is_main():
+            with replacing(self.path) as partial:
+                torch.save({**state, "identity": json.dumps(self.identity)}, partial)
+            self.write_curve(state["curve"])
         self.saved = time.monotonic()
 
     def write_curve(self, curve: list[list[float]]) -> None:
         """Write ``curve.csv`` from rows [step, epoch, learning rate, loss]."""
-        columns = ["step", "epoch", "learning_rate", "loss"]
-        artifacts.write_table(self.curve_path, pd.DataFrame(curve, columns=columns))
+        write_curve(self.curve_path, curve)
 
     def finish(self, curve: list[list[float]]) -> None:
         """The output is whole: keep the curve (an exact method has none), drop the state."""
@@ -109,17 +113,27 @@ class Checkpoints:
         self.signal = number
 
     def due(self) -> bool:
-        """Whether to save now."""
-        return self._leaving() or time.monotonic() - self.saved >= self.every_seconds
+        """Whether to save now; all processes answer alike, so all have to ask."""
+        self.wish = crew.agree(self._wish())
+        return self.wish > NOTHING
 
     def leave(self) -> None:
-        """End the process if a signal or the time limit asked for it; to be called after saving."""
-        if self._leaving():
-            raise SystemExit(INTERRUPTED if self.signal == signal.SIGINT else AGAIN)
+        """End the process if a signal or the time limit asked one of all for it; to be called after saving."""
+        if self.wish > SAVE:
+            raise SystemExit(self.wish)
 
-    def _leaving(self) -> bool:
-        late = self.max_seconds is not None and time.monotonic() - self.began >= self.max_seconds
-        return self.signal is not None or late
+    def _wish(self) -> int:
+        now = time.monotonic()
+        if self.signal is not None:
+            return INTERRUPTED if self.signal == signal.SIGINT else AGAIN
+        if self.max_seconds is not None and now - self.began >= self.max_seconds:
+            return AGAIN
+        return SAVE if now - self.saved >= self.every_seconds else NOTHING
+
+
+def write_curve(path: Path, curve: list[list[float]]) -> None:
+    """Write a training curve, rows [step, epoch, learning rate, loss]; none where nothing was trained step by step."""
+    artifacts.write_table(path, pd.DataFrame(curve, columns=CURVE_COLUMNS))
 
 
 def differences(then: Any, now: Any, name: str = "") -> list[str]:

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Collection, Sequence
+import mmap
+import os
+import sys
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -81,6 +84,35 @@ class Cohort:
         """Values (n, *shape) float32 of all rows."""
         return self.take(np.arange(len(self)))
 
+    def expect(self, index: np.ndarray) -> None:
+        """Ask the kernel to read rows ``index`` ahead; neighbours are read in one go."""
+        if not hasattr(os, "posix_fadvise"):  # not on macOS
+            return
+        for part, first, last in self._stretches(index):
+            if isinstance(values := self.parts[part], np.memmap):
+                size = values[0].nbytes
+                with open(values.filename, "rb") as file:
+                    start = values.offset + first * size
+                    os.posix_fadvise(file.fileno(), start, (last - first) * size, os.POSIX_FADV_WILLNEED)
+
+    def forget(self, index: np.ndarray) -> None:
+        """Give up the memory of rows ``index``; what is in the page cache may stay there while there is room."""
+        for part, first, last in self._stretches(index):
+            if isinstance(values := self.parts[part], np.memmap):
+                size, begins = values[0].nbytes, values.offset % mmap.ALLOCATIONGRANULARITY
+                # Whole pages: a neighbour's half of one is mapped again when it is asked for.
+                start = (begins + first * size) // mmap.PAGESIZE * mmap.PAGESIZE
+                values._mmap.madvise(mmap.MADV_DONTNEED, start, begins + last * size - start)
+
+    def _stretches(self, index: np.ndarray) -> Iterator[tuple[int, int, int]]:
+        """Rows ``index`` as (part, first, last + 1) of neighbours in a file."""
+        part, position = (self.rows[c].to_numpy()[index] for c in ("part", "position"))
+        order = np.lexsort((position, part))
+        part, position = part[order], position[order]
+        breaks = np.flatnonzero((np.diff(part) != 0) | (np.diff(position) > 1)) + 1
+        for stretch in np.split(np.arange(len(index)), breaks):
+            yield int(part[stretch[0]]), int(position[stretch[0]]), int(position[stretch[-1]]) + 1
+
     def _complain(self, part: int, position: int) -> None:
         stimulus = self.rows.query("part == @part and position == @position")["stimulus"].iloc[0]
         found = f"NaN or infinity in row {position} (stimulus {stimulus!r})"
@@ -149,9 +181,13 @@ def _refuse_leak(paths: Sequence[Path], files: Sequence[artifacts.Samples]) -> N
 
 def _rows(number: int, file: artifacts.Samples) -> pd.DataFrame:
     about = file.about
+    # Half a million rows share few texts: one object each, in place of one a row.
+    texts = [name for name, column in file.rows.items() if not pd.api.types.is_numeric_dtype(column)]
+    shared = {name: [sys.intern(text) for text in file.rows[name]] for name in texts}
     return file.rows.assign(
-        dataset=about["dataset"],
-        subject=str(about.get("subject", "")),
+        **shared,
+        dataset=sys.intern(about["dataset"]),
+        subject=sys.intern(str(about.get("subject", ""))),
         part=number,
         position=np.arange(len(file.rows)),
     )

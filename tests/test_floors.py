@@ -18,6 +18,11 @@ FLOORS = [
         "models",
         "training",
         "checkpoints",
+        "crew",
+        "feed",
+        "optimiser",
+        "progress",
+        "room",
         "cohort",
         "pairs",
         "reliability",
@@ -27,7 +32,7 @@ FLOORS = [
         "surfaces",
         "volumes",
     },
-    {"atomic", "config", "validation", "paths", "locks", "settings", "errors"},
+    {"atomic", "config", "validation", "paths", "trained", "locks", "settings", "errors"},
 ]
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 FILES = sorted(p for p in PACKAGE.rglob("*.py"))

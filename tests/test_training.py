@@ -2,6 +2,7 @@
 
 import math
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,13 +12,15 @@ import numpy as np
 import pytest
 import torch
 
+from brainflix import progress
 from brainflix.checkpoints import Checkpoints
 from brainflix.errors import InputError
+from brainflix.models.settings import BlockSettings
 from brainflix.training import TrainingSettings, adamw, epoch_order, learning_rate, train
 
 SETTINGS = TrainingSettings(
     epochs=4, batch=8, accumulate=1, learning_rate=1e-2, warmup_epochs=1, weight_decay=0.05,
-    betas=(0.9, 0.95), clip_norm=0.8, precision="float32",
+    betas=(0.9, 0.95), clip_norm=0.8, precision="float32", compile=False, blocks=None,
 )  # fmt: skip
 ROWS = 50  # six batches of 8 an epoch, two rows left out
 
@@ -258,3 +261,74 @@ def test_bfloat16_comes_close_to_float32(tmp_path):
         results.append(weights(problem))
     assert results[1].dtype == torch.float32
     torch.testing.assert_close(*results, rtol=0.1, atol=0.02)
+
+
+def test_blocks_change_the_order_alone(tmp_path):
+    problem = Problem()
+    blocks = BlockSettings(rows=4, window=3)
+    run(problem, tmp_path, with_(blocks=blocks))
+    epochs = np.concatenate(problem.seen).reshape(4, 48)
+    np.testing.assert_array_equal(epochs[1], epoch_order(ROWS, 1, 1, blocks)[:48])
+    assert all(len(set(e)) == 48 for e in epochs)
+
+
+def test_what_is_fetched_is_what_the_loss_gets(tmp_path):
+    plain, fetched = Problem(), Problem()
+    run(plain, tmp_path / "a")
+    loss = fetched.loss
+    curve = train(
+        name="test", model=fetched.model, loss=lambda rows, generator: loss(rows[0], generator),
+        fetch=lambda rows: (rows, "more"), n_rows=ROWS, settings=SETTINGS, seed=1, store=store(tmp_path / "b"),
+    )  # fmt: skip
+    assert torch.equal(weights(plain), weights(fetched))
+    assert len(curve) == 3
+
+
+def test_a_checkpoint_of_another_shape_is_refused_in_words(tmp_path):
+    with pytest.raises(SystemExit):
+        run(Problem(), tmp_path, max_seconds=0)
+    other = Problem()
+    other.model = torch.nn.Sequential(torch.nn.Linear(5, 7), torch.nn.Dropout(0.3), torch.nn.Linear(7, 3))
+    with pytest.raises(
+        InputError, match=r"test: the checkpoint: expected one of this model, found one of another shape"
+    ):
+        run(other, tmp_path)
+
+
+def test_single_rows_are_refused_where_layers_look_across_rows(tmp_path):
+    problem = Problem()
+    problem.model = torch.nn.Sequential(torch.nn.Linear(5, 3), torch.nn.BatchNorm1d(3))
+    with pytest.raises(
+        InputError, match=r"test: expected at least two rows at a time, .* found batch 8 with accumulate 8"
+    ):
+        run(problem, tmp_path, with_(accumulate=8))
+
+
+@pytest.mark.slow
+def test_compiled_blocks_learn_the_same(tmp_path):
+    results = []
+    for compiled in (False, True):
+        torch.manual_seed(3)
+        problem = Problem()
+        layers = [torch.nn.Sequential(torch.nn.Linear(5, 5), torch.nn.GELU()) for _ in range(2)]
+        problem.model = torch.nn.Sequential(torch.nn.ModuleList(layers), torch.nn.Linear(5, 3))
+        blocks, last = problem.model
+        problem.loss = lambda rows, generator, p=problem, b=blocks, end=last: (
+            (end(b[1](b[0](p.x[rows]))) - p.y[rows]).square().mean()
+        )
+        run(problem, tmp_path / str(compiled), with_(compile=compiled))
+        assert all((block._compiled_call_impl is not None) == compiled for block in blocks)
+        results.append(weights(problem))
+    torch.testing.assert_close(*results, rtol=1e-4, atol=1e-5)
+
+
+def test_the_log_says_how_far_it_is_and_how_long_it_waited(capsys, monkeypatch):
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0.0)
+    shown = progress.Progress("test", 10, 30, batch=8)
+    shown.began -= 10.0
+    shown.show(20, 0.25, waited=1.0)
+    assert re.fullmatch(
+        r"test: step 20/30, 8 rows/s, 10 s left, loss 0.2500, 10% waiting for data\n", capsys.readouterr().err
+    )
+    progress.Progress("test", 10, 30, batch=8, silent=True).show(20, 0.25, waited=1.0)
+    assert capsys.readouterr().err == ""

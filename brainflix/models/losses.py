@@ -20,6 +20,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from brainflix import crew
+
 
 @dataclass(frozen=True)
 class ContrastiveSettings:
@@ -47,6 +49,7 @@ def contrastive_loss(brain: Tensor, captions: Tensor, stimuli: Tensor, settings:
         captions: (batch, width) embeddings of the captions of the same rows.
         stimuli: (batch,) integer identity of each row's stimulus.
     """
+    brain, captions, stimuli = (crew.gather(rows) for rows in (brain, captions, stimuli))
     logits = F.normalize(brain, dim=1) @ F.normalize(captions, dim=1).T / settings.temperature
     if settings.positives == "stimulus":
         same = (stimuli[:, None] == stimuli[None]).to(logits.dtype)

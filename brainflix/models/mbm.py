@@ -20,6 +20,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from brainflix import crew
 from brainflix.models.settings import MbmSettings
 
 
@@ -151,7 +152,7 @@ class MaskedBrainModel(nn.Module):
         wanted = _gather(self.encoder.patchify(x), hidden)
         real = self.real[hidden]
         errors = ((predicted - wanted).square() * real).sum(dim=2) / real.sum(dim=2)
-        return errors.mean()
+        return crew.gather(errors).mean()
 
 
 def split_patches(
@@ -161,7 +162,7 @@ def split_patches(
 
     The noise is drawn on the CPU so that the same seed hides the same patches on every device.
     """
-    order = torch.rand(batch, patches, generator=generator).argsort(dim=1).to(device)
+    order = crew.rand(batch, patches, generator=generator).argsort(dim=1).to(device)
     visible = max(1, int(patches * (1 - mask_ratio)))
     return order[:, :visible], order[:, visible:]
 

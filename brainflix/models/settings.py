@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
 
 from brainflix.errors import InputError
 
@@ -41,19 +41,46 @@ class MbmSettings:
 
 
 @dataclass(frozen=True)
+class BlockSettings:
+    """How rows are shuffled that do not fit memory; see :mod:`brainflix.feed`.
+
+    Attributes:
+        rows: neighbours in a file that are read together.
+        window: blocks whose rows are shuffled together, and lie in memory; data that fit one are shuffled freely.
+    """
+
+    rows: int
+    window: int
+
+    def __post_init__(self) -> None:
+        if self.rows < 1 or self.window < 1:
+            raise InputError(
+                f"settings: blocks.rows and blocks.window must be at least 1, found {self.rows}, {self.window}"
+            )
+
+    @property
+    def window_rows(self) -> int:
+        """Rows that are shuffled together."""
+        return self.rows * self.window
+
+
+@dataclass(frozen=True)
 class TrainingSettings:
     """How to optimise.
 
     Attributes:
         epochs: passes over the rows; rows that do not fill a last batch are left out of a pass.
         batch: rows per optimiser step.
-        accumulate: equal parts a batch is computed in, to fit memory.
+        accumulate: equal parts a batch is computed in, to fit memory; a contrastive loss then contrasts the rows
+            of a part, and batch normalisation uses its statistics.
         learning_rate: peak; rises linearly over the warm-up, then falls as half a cosine to 0.
         warmup_epochs: length of the warm-up.
         weight_decay: of AdamW, on matrices only.
         betas: of AdamW.
         clip_norm: largest norm of the gradient; None does not clip.
         precision: of matrix products; weights stay float32.
+        compile: let torch.compile fuse what a transformer's blocks do; gains nothing on a CPU.
+        blocks: shuffle by blocks of neighbours, for data larger than memory; None shuffles rows.
     """
 
     epochs: int
@@ -65,7 +92,18 @@ class TrainingSettings:
     betas: tuple[float, float]
     clip_norm: float | None
     precision: Literal["float32", "bfloat16"]
+    compile: bool
+    blocks: BlockSettings | None
 
     def __post_init__(self) -> None:
         if self.batch % self.accumulate:
             raise InputError(f"settings: batch {self.batch} cannot be split into {self.accumulate} equal parts")
+
+    def stated(self, n_rows: int) -> dict[str, Any]:
+        """What a file says about its training on ``n_rows`` rows: what is off leaves no trace."""
+        values = asdict(self)
+        if not self.compile:
+            del values["compile"]
+        if self.blocks is None or n_rows <= self.blocks.window_rows:
+            del values["blocks"]
+        return values

@@ -34,7 +34,7 @@ MODEL = MbmSettings(
 )  # fmt: skip
 TRAINING = TrainingSettings(
     epochs=20, batch=15, accumulate=1, learning_rate=2e-3, warmup_epochs=1, weight_decay=0.05, betas=(0.9, 0.95),
-    clip_norm=0.8, precision="float32",
+    clip_norm=0.8, precision="float32", compile=False, blocks=None,
 )  # fmt: skip
 
 

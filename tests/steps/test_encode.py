@@ -25,6 +25,7 @@ VERTICES, WIDTH = 50, 16
 TRAINING = {
     "epochs": 3, "batch": 16, "accumulate": 1, "learning_rate": 3e-3, "warmup_epochs": 0.5,
     "weight_decay": 0.05, "betas": [0.9, 0.95], "clip_norm": 0.8, "precision": "float32",
+    "compile": False, "blocks": None,
 }  # fmt: skip
 MODEL = MbmSettings(
     patch=8, width=WIDTH, depth=1, heads=2, mlp_ratio=1.0, decoder_width=8, decoder_depth=1, decoder_heads=2,

@@ -74,6 +74,8 @@ def run(name: str, model: nn.Module, schedule: Schedule, settings: Any, *, seed:
         betas=(0.9, 0.98),
         clip_norm=settings.clip_norm,
         precision=settings.precision,
+        compile=False,
+        blocks=None,
     )
     training.train(
         name=name,
