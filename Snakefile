@@ -15,6 +15,7 @@
 #   results/{dataset}/{variant}/metrics.csv                                     summarize
 #   results/{dataset}/metrics.csv                                               headline
 #   results/ablations/{variant}/metrics.csv                                     one ablation, on BMD
+#   results/{dataset}/provenance.json  (ablations and variants too)             provenance
 #   results/figures/gallery-{dataset}.png .mp4  qc-{dataset}-{subject}.png      gallery, qc
 from snakemake.utils import min_version
 
@@ -45,5 +46,14 @@ rule all:
     default_target: True
     input:
         expand("results/{dataset}/metrics.csv", dataset=config["headline"]),
+        expand("results/{dataset}/provenance.json", dataset=config["headline"]),
         expand("results/figures/gallery-{dataset}.png", dataset=config["headline"]),
     localrule: True
+
+
+onsuccess:
+    run_log.finish(good=True)
+
+
+onerror:
+    run_log.finish(good=False)

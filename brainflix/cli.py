@@ -9,7 +9,7 @@ import sys
 
 from cyclopts import App, CycloptsError, Parameter
 
-from brainflix import __version__
+from brainflix import __version__, origin
 from brainflix.errors import InputError
 
 STEPS = {
@@ -39,6 +39,11 @@ STEPS = {
     "headline": "Put the variants of a dataset into one table.",
     "gallery": "Draw stimuli, reconstructions and oracle side by side.",
     "show": "Print result tables.",
+    "plan": "Estimate jobs, hours and disk of what is still to be made.",
+    "status": "Say what a run of the workflow is doing: jobs by rule, training, failures.",
+    "provenance": "Write down what a finished table was made from.",
+    "bundle": "Pack a finished table with all that is needed to check it.",
+    "verify": "Check a bundle, or run it again.",
     "backbone": "Train one of the tiny backbones on the simulated world.",
 }
 
@@ -56,6 +61,7 @@ for _name, _help in STEPS.items():
 
 def main() -> None:
     """Run a step; bad input, or bad usage, is one line on stderr and exit code 1."""
+    origin.announce(sys.argv[1:])
     try:
         app(exit_on_error=False, print_error=False)
     except (InputError, CycloptsError) as error:

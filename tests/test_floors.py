@@ -10,7 +10,7 @@ FLOORS = [
     {"__main__"},
     {"cli"},
     {"steps"},
-    {"datasets", "phantom", "figures", "brainmaps", "consistency", "rawfiles"},
+    {"datasets", "phantom", "figures", "brainmaps", "consistency", "rawfiles", "costs", "jobs"},
     {
         "artifacts",
         "atlas",
@@ -18,6 +18,11 @@ FLOORS = [
         "models",
         "training",
         "checkpoints",
+        "crate",
+        "devices",
+        "flops",
+        "summary",
+        "provenance",
         "crew",
         "feed",
         "optimiser",
@@ -32,7 +37,7 @@ FLOORS = [
         "surfaces",
         "volumes",
     },
-    {"atomic", "config", "validation", "paths", "trained", "locks", "settings", "errors"},
+    {"origin", "failures", "runlog", "atomic", "config", "validation", "paths", "trained", "locks", "settings", "errors"},
 ]
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 FILES = sorted(p for p in PACKAGE.rglob("*.py"))

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -44,6 +44,21 @@ class Facts:
             raise ValueError(f"{self.name}: {self.homepage!r} is no https address")
 
 
+class Size(NamedTuple):
+    """How large a dataset is by its options, for estimates.
+
+    Attributes:
+        stimuli, test_stimuli: clips of all subjects, and those of them that are held out.
+        train_rows, test_rows, rest_rows: responses of a subject.
+    """
+
+    stimuli: int = 0
+    test_stimuli: int = 0
+    train_rows: int = 0
+    test_rows: int = 0
+    rest_rows: int = 0
+
+
 class Choices:
     """What every dataset's ``Options`` say of it beside their fields, known before anything is read.
 
@@ -56,6 +71,10 @@ class Choices:
     captioned = False  # no annotations: these are no options
     resting = False
     test_stimuli = None
+
+    def size(self, subjects: int) -> Size:
+        """How large the dataset is with so many subjects."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True)

@@ -23,6 +23,7 @@ from brainflix.datasets.base import (
     Choices,
     Facts,
     Responses,
+    Size,
     bids_label,
     first_existing,
     read_json,
@@ -136,6 +137,10 @@ class Options(Choices):
         expected = "settings with betas: series, and null otherwise"
         require((self.betas == "series") == bool(self.glm), f"{WHERE}, glm", expected=expected, found=self.glm)
         require_own_glm(self.glm, where=WHERE)
+
+    def size(self, subjects: int) -> Size:
+        rows = (self.train_clips * self.train_repeats, self.test_clips * self.test_repeats)
+        return Size(self.train_clips + self.test_clips, self.test_clips, *rows)
 
     def clips(self, split: str) -> list[str]:
         """Four-digit names of a split's clips, in order."""

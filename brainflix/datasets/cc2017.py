@@ -28,6 +28,7 @@ from brainflix.datasets.base import (
     Choices,
     Facts,
     Responses,
+    Size,
     require,
     require_positive,
     rows_table,
@@ -117,6 +118,13 @@ class Options(Choices):
     def __post_init__(self) -> None:
         counts = ("train_segments", "test_segments", "train_repeats", "test_repeats")
         require_positive(self, *counts, where=WHERE)
+
+    def size(self, subjects: int) -> Size:
+        clips = dict.fromkeys(("train", "test"), 0)
+        for movie, split in self.movies():
+            clips[split] += CLIPS_PER_MOVIE - self.first_clip(movie)
+        rows = (clips["train"] * self.train_repeats, clips["test"] * self.test_repeats)
+        return Size(sum(clips.values()), clips["test"], *rows)
 
     def movies(self) -> list[tuple[str, str]]:
         """(movie, split) of every movie, in order."""

@@ -29,6 +29,7 @@ from brainflix.datasets.base import (
     Choices,
     Facts,
     Responses,
+    Size,
     bids_label,
     read_json,
     read_text,
@@ -114,6 +115,10 @@ class Options(Choices):
         expected = f"{least} to {CYCLES} with split {self.split}"
         require(least <= self.cycles <= CYCLES, f"{WHERE}, cycles", expected=expected, found=self.cycles)
         require_own_glm(self.glm, where=WHERE)
+
+    def size(self, subjects: int) -> Size:
+        rows = self.cycles * ACTIONS  # every subject saw clips of their own, once
+        return Size(subjects * rows, subjects * ACTIONS, rows - ACTIONS, ACTIONS)
 
     @property
     def numbers(self) -> range:

@@ -28,6 +28,7 @@ from brainflix.datasets.base import (
     Choices,
     Facts,
     Responses,
+    Size,
     Skipped,
     require,
     require_positive,
@@ -73,6 +74,7 @@ NAMES = (
 )
 S1200_NAME = NAMES[1]
 REPETITION_TIME_SECONDS = 0.72
+RUN_VOLUMES = 1200  # of a whole run
 
 WHERE = "options of dataset hcp"
 
@@ -110,6 +112,9 @@ class Options(Choices):
             expected = f"{REPETITION_TIME_SECONDS} s, a volume, or more"
             require(enough, f"{WHERE}, window_seconds", expected=expected, found=self.window_seconds)
             require_positive(self, where=WHERE)
+
+    def size(self, subjects: int) -> Size:
+        return Size(rest_rows=len(self.runs) * (len(self.edges(RUN_VOLUMES)) - 1))
 
     @property
     def window(self) -> str:

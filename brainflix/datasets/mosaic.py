@@ -26,6 +26,7 @@ from brainflix.datasets.base import (
     Choices,
     Facts,
     Responses,
+    Size,
     bids_label,
     read_json,
     require,
@@ -101,6 +102,13 @@ class Options(Choices):
 
     def __post_init__(self) -> None:
         require_positive(self, "train_trials", "test_trials", where=WHERE)
+
+    def size(self, subjects: int) -> Size:
+        train, test = self.train_trials, self.test_trials
+        if self.study == "HAD":  # every subject saw clips of their own, once
+            return Size(subjects * (train + test), subjects * test, train, test)
+        clips = (train // 3, test // 10)  # repeats of BMD
+        return Size(sum(clips), clips[1], train, test)
 
 
 class Trial(NamedTuple):

@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from brainflix import config as names
-from brainflix import consistency, locks, paths, rawfiles, validation
+from brainflix import consistency, locks, paths, rawfiles, runlog, validation
 from brainflix.errors import InputError
 
 
@@ -18,6 +18,7 @@ def refuse(why):
 
 if workflow.is_main_process:
     locks.clear_stale()
+    run_log = runlog.attach(workflow)  # Snakefile ends it
 
 try:
     validation.validate(
@@ -35,7 +36,7 @@ VARIANT, ENCODER, REGRESSOR = paths.VARIANT, paths.ENCODER, paths.REGRESSOR
 shell.prefix(
     f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}"
     f" OMP_NUM_THREADS={config['threads']} OPENBLAS_NUM_THREADS={config['threads']}"
-    " MALLOC_MMAP_THRESHOLD_=268435456 MALLOC_TRIM_THRESHOLD_=268435456; "
+    " MALLOC_MMAP_THRESHOLD_=268435456 MALLOC_TRIM_THRESHOLD_=268435456 BRAINFLIX_JOB=1; "
 )
 
 

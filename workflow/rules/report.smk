@@ -35,6 +35,22 @@ rule ablation:
         "brainflix headline {params.inputs} --out {output} > {log} 2>&1"
 
 
+rule provenance:
+    input:
+        target="results/{table}/metrics.csv",
+    output:
+        "results/{table}/provenance.json",
+    log:
+        "results/logs/provenance/{table}.log",
+    wildcard_constraints:
+        table=f"({'|'.join(config['datasets'])}|ablations)(/({'|'.join(config['variants'])}))?",
+    params:
+        inputs=flags,
+        config=json.dumps(config),
+    shell:
+        "brainflix provenance {params.inputs} --config {params.config:q} --out {output} > {log} 2>&1"
+
+
 rule gallery:
     input:
         stimuli="results/{dataset}/stimuli.tsv",
@@ -64,3 +80,4 @@ rule gallery:
 localrules:
     headline,
     ablation,
+    provenance,
