@@ -97,7 +97,7 @@ def n_way_success(
     return np.minimum(total, 1.0)
 
 
-def _log_binomial(n: np.ndarray, k: int) -> np.ndarray:
+def _log_binomial(n: np.ndarray | np.float64, k: int) -> np.ndarray:
     """log C(n, k); minus infinity where k > n."""
     possible = n >= k
     n = np.where(possible, n, k)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pandas as pd
-from jaxtyping import Float, Int
+from jaxtyping import Float, Int, Shaped
 from scipy.special import ndtr, ndtri
 
 
@@ -48,7 +48,7 @@ def bootstrap(
     seed: int,
     resamples: int,
     level: float,
-    groups: Sequence[str] | None = None,
+    groups: Sequence[str] | Shaped[np.ndarray, " stimuli"] | None = None,
 ) -> tuple[float, float]:
     """Interval of the mean by the BCa bootstrap over stimuli, or over groups of stimuli.
 
@@ -66,7 +66,7 @@ def bootstrap(
     return float(low), float(high)
 
 
-def _per_group(values: np.ndarray, groups: Sequence[str] | None) -> tuple[np.ndarray, np.ndarray]:
+def _per_group(values: np.ndarray, groups: Sequence[str] | np.ndarray | None) -> tuple[np.ndarray, np.ndarray]:
     values = np.asarray(values, dtype=np.float64)
     if groups is None:
         return values, np.ones(len(values))
@@ -126,8 +126,8 @@ def noise_ceiling(ncsnr: Float[np.ndarray, " *vertices"], *, repeats: int) -> Fl
 
     NC = 100 ncsnr^2 / (ncsnr^2 + 1 / repeats), as BMD's versionB derivatives and NSD define it.
 
-    >>> float(noise_ceiling(np.float64(1.0), repeats=3))
-    75.0
+    >>> noise_ceiling(np.array([1.0]), repeats=3)
+    array([75.])
     """
     signal = np.square(ncsnr)
     return 100.0 * signal / (signal + 1.0 / repeats)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jaxtyping
 import pytest
 
 from brainflix.phantom.study import PhantomSettings
@@ -75,3 +76,11 @@ def phantom_root(tmp_path_factory):
         return roots[dataset]
 
     return root
+
+
+@pytest.fixture
+def unchecked_shapes():
+    """Annotations of arrays are checked in tests (pyproject.toml); not where a function is to refuse them itself."""
+    jaxtyping.config.update("jaxtyping_disable", True)
+    yield
+    jaxtyping.config.update("jaxtyping_disable", False)

@@ -42,7 +42,7 @@ def test_ssim_of_a_clip_with_itself_is_one():
     assert metrics.ssim(true, true) == pytest.approx(1, abs=1e-9)
 
 
-def test_ssim_refuses_other_shapes_types_and_tiny_frames():
+def test_ssim_refuses_other_shapes_types_and_tiny_frames(unchecked_shapes):
     _, true = clips(0)
     for bad in (true[:1], true.astype(np.float32)):
         with pytest.raises(ValueError, match="expected two uint8 clips"):

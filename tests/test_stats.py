@@ -113,4 +113,4 @@ def test_noise_ceiling_is_the_explainable_share_of_a_mean_of_repeats():
     signal = rng.normal(0, 0.7, 200_000)
     mean = signal + rng.normal(size=(4, 200_000)).mean(axis=0)
     explained = 100 * np.corrcoef(signal, mean)[0, 1] ** 2
-    assert stats.noise_ceiling(np.array(0.7), repeats=4) == pytest.approx(explained, abs=0.5)
+    assert stats.noise_ceiling(np.array([0.7]), repeats=4) == pytest.approx(explained, abs=0.5)
