@@ -5,7 +5,7 @@ export PATH := $(CURDIR)/.venv/bin:$(PATH)
 DEMO := snakemake --configfile config/demo.yaml --cores $(CORES)
 FIGURES := results/figures/gallery-bmd.png results/figures/gallery-cc2017.png
 
-.PHONY: env demo test
+.PHONY: env demo test test-slurm
 env: .venv/done
 
 .venv/done: pyproject.toml constraints.txt
@@ -27,3 +27,8 @@ test: env
 	codespell
 	pytest -m "not slow"
 	pytest -m slow
+
+# On a real SLURM of its own: munge, slurmctld and two nodes; skipped, with the reason, where there can be none.
+test-slurm: env
+	python -m tests.slurm.lab install
+	BRAINFLIX_SLURM=1 pytest -rs --verbose tests/slurm

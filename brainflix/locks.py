@@ -2,7 +2,8 @@
 
 Snakemake's lock outlives a ``kill -9`` and then blocks the next run. Every run therefore leaves a
 file named after its host and process, and removes it when it ends; when no recorded process of this
-host is alive, the locks are nobody's and go. Runs recorded by another host are never judged from here.
+host is alive, the locks are nobody's and go. Runs recorded by another host are never judged from here:
+where one was killed there, the user says so with ``snakemake --unlock``.
 """
 
 from __future__ import annotations
@@ -27,6 +28,11 @@ def clear_stale(state: Path = Path(".snakemake")) -> None:
     record = (runs / f"{socket.gethostname()}+{me.pid}+{me.create_time():.2f}").absolute()
     record.touch()
     atexit.register(_remove, record, me.pid)
+
+
+def is_alone(state: Path = Path(".snakemake")) -> bool:
+    """Whether this run, which holds its lock, is the only one of the folder that does."""
+    return len(list((state / "locks").glob("*.output.lock"))) <= 1
 
 
 def _remove(record: Path, owner: int) -> None:

@@ -9,6 +9,7 @@ processes (:mod:`brainflix.crew`): a batch is a batch, however many share it.
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
@@ -161,6 +162,8 @@ class _Run:
             raise InputError.about(f"{self.name}: the checkpoint", expected="one of this model", found=found) from error
         self.step, self.curve = state["step"], state["curve"]
         self.pending, self.pending_steps = state["pending"].to(self.device), state["pending_steps"]
+        if crew.is_main():
+            print(f"{self.name}: going on at step {self.step} of {self.steps}", file=sys.stderr, flush=True)
 
     def requests(self) -> Iterator[np.ndarray]:
         """Row numbers of this process, part after part of step after step."""

@@ -37,7 +37,21 @@ FLOORS = [
         "surfaces",
         "volumes",
     },
-    {"origin", "failures", "runlog", "atomic", "config", "validation", "paths", "trained", "locks", "settings", "errors"},
+    {
+        "origin",
+        "failures",
+        "runlog",
+        "atomic",
+        "config",
+        "validation",
+        "paths",
+        "trained",
+        "locks",
+        "records",
+        "settings",
+        "slurm",
+        "errors",
+    },
 ]
 LEVEL = {name: level for level, floor in enumerate(FLOORS) for name in floor}
 FILES = sorted(p for p in PACKAGE.rglob("*.py"))

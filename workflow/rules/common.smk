@@ -7,7 +7,8 @@ import sys
 from pathlib import Path
 
 from brainflix import config as names
-from brainflix import consistency, locks, paths, rawfiles, runlog, validation
+from brainflix import consistency, locks, paths, rawfiles, records, runlog, slurm
+from brainflix import validation
 from brainflix.errors import InputError
 
 
@@ -19,6 +20,18 @@ def refuse(why):
 if workflow.is_main_process:
     locks.clear_stale()
     run_log = runlog.attach(workflow)  # Snakefile ends it
+    slurm.harden()
+
+
+onstart:
+    # of the main process only, when it holds its lock; never of a dry-run
+    records.from_the_start(workflow.persistence)
+    moved = workflow.overwrite_workdir is not None
+    try:
+        slurm.take_over(workflow.executor_settings, folder=Path.cwd(), moved=moved)
+    except InputError as error:
+        refuse(error)
+
 
 try:
     validation.validate(
@@ -32,11 +45,14 @@ except InputError as error:
 VARIANT, ENCODER, REGRESSOR = paths.VARIANT, paths.ENCODER, paths.REGRESSOR
 
 # Steps run beside the interpreter that runs Snakemake; math libraries use the threads of the config.
+# `within MINUTES` has a training in a SLURM job of so many minutes save and leave a sixtieth before they are over. It
+# is no parameter, as changing when to save is no reason to train anew.
 # glibc gives freed arrays back to the kernel and asks for them again, which costs torch a tenth of its time on a CPU.
 shell.prefix(
     f"export PATH=$PATH:{shlex.quote(str(Path(sys.executable).parent))}"
     f" OMP_NUM_THREADS={config['threads']} OPENBLAS_NUM_THREADS={config['threads']}"
-    " MALLOC_MMAP_THRESHOLD_=268435456 MALLOC_TRIM_THRESHOLD_=268435456 BRAINFLIX_JOB=1; "
+    " MALLOC_MMAP_THRESHOLD_=268435456 MALLOC_TRIM_THRESHOLD_=268435456 BRAINFLIX_JOB=1;"
+    ' within() {{ [ -z "${{SLURM_JOB_ID:-}}" ] || echo "--max-seconds $(($1 * 59))"; }}; '
 )
 
 

@@ -1,4 +1,7 @@
 # Stage 1: masked brain modelling, alignment, and running the encoder.
+SEGMENT = 1440  # minutes of a training job; one that needs more goes on in the next
+
+
 rule pretrain:
     input:
         responses=asked(paths.learned_responses),
@@ -16,7 +19,8 @@ rule pretrain:
     resources:
         gpu=1,
         mem_mb=lambda wildcards, attempt: 32000 * attempt,
-        runtime=lambda wildcards, attempt: 2880 * attempt,
+        runtime=SEGMENT,
+        checkpoint_seconds=300,
     params:
         threads=config["threads"],
         inputs=flags,
@@ -24,7 +28,8 @@ rule pretrain:
         checkpoints="results/checkpoints/pretrain/{encoder}/{scope}/seed-{seed}",
     shell:
         "brainflix pretrain {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --checkpoints {params.checkpoints} --threads {params.threads} --out {output} > {log} 2>&1"
+        " --checkpoints {params.checkpoints} --checkpoint-seconds {resources.checkpoint_seconds}"
+        " $(within {resources.runtime}) --threads {params.threads} --out {output} > {log} 2>&1"
 
 
 rule align:
@@ -46,7 +51,8 @@ rule align:
     resources:
         gpu=1,
         mem_mb=lambda wildcards, attempt: 32000 * attempt,
-        runtime=lambda wildcards, attempt: 1440 * attempt,
+        runtime=SEGMENT,
+        checkpoint_seconds=300,
     params:
         threads=config["threads"],
         inputs=flags,
@@ -54,7 +60,8 @@ rule align:
         checkpoints="results/checkpoints/align/{encoder}/{scope}/seed-{seed}",
     shell:
         "brainflix align {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --checkpoints {params.checkpoints} --threads {params.threads} --out {output} > {log} 2>&1"
+        " --checkpoints {params.checkpoints} --checkpoint-seconds {resources.checkpoint_seconds}"
+        " $(within {resources.runtime}) --threads {params.threads} --out {output} > {log} 2>&1"
 
 
 rule embed:

@@ -14,6 +14,7 @@ rule regress:
         gpu=lambda w: int(config["regressors"][w.regressor]["model"] == "mlp"),
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
+        checkpoint_seconds=300,
     params:
         threads=config["threads"],
         inputs=flags,
@@ -22,7 +23,8 @@ rule regress:
         checkpoints="results/checkpoints/regress/{regressor}/{scope}/seed-{seed}/{target}",
     shell:
         "brainflix regress {params.inputs} --model {params.model} --settings {params.settings:q} --seed {wildcards.seed}"
-        " --checkpoints {params.checkpoints} --threads {params.threads} --out {output} > {log} 2>&1"
+        " --checkpoints {params.checkpoints} --checkpoint-seconds {resources.checkpoint_seconds}"
+        " $(within {resources.runtime}) --threads {params.threads} --out {output} > {log} 2>&1"
 
 
 rule predict:
