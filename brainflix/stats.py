@@ -121,7 +121,7 @@ def shuffled_mean(
     return np.take_along_axis(pairwise, partners.T, axis=1).mean(axis=1)
 
 
-def noise_ceiling(ncsnr: Float[np.ndarray, " *vertices"], *, repeats: float) -> Float[np.ndarray, " *vertices"]:
+def noise_ceiling(ncsnr: Float[np.ndarray, " *vertices"], *, repeats: int | float) -> Float[np.ndarray, " *vertices"]:
     """Percent of the variance of a mean over ``repeats`` that a perfect model could explain.
 
     NC = 100 ncsnr^2 / (ncsnr^2 + 1 / repeats), as BMD's versionB derivatives and NSD define it.
