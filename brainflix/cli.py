@@ -24,6 +24,7 @@ STEPS = {
     "betas": "Estimate the response to every trial of some runs.",
     "caption": "Give every stimulus its captions.",
     "extract": "Compute a target (z, b, text states, ...) for every stimulus.",
+    "import_mbm": "Turn a published checkpoint of a masked brain model into an encoder.",
     "pretrain": "Masked brain modelling.",
     "align": "Align an encoder with caption embeddings by contrastive learning.",
     "embed": "Run an encoder over a subject's responses.",
@@ -56,7 +57,7 @@ app = App(
     default_parameter=Parameter(consume_multiple=True, negative=()),
 )
 for _name, _help in STEPS.items():
-    app.command(f"brainflix.steps.{_name}:{_name}", name=_name, help=_help)
+    app.command(f"brainflix.steps.{_name}:{_name}", name=_name.replace("_", "-"), help=_help)
 
 
 def main() -> None:

@@ -80,8 +80,8 @@ def cohorts_of(config: Config, layer: str, name: str) -> list[str]:
     if layer == "regressors":
         inherited = [] if entry["encoder"] == NONE else cohorts_of(config, "encoders", entry["encoder"])
         return [entry["cohort"], *inherited]
-    own = entry.get("pretrain") or entry["align"]
-    return [own, *(cohorts_of(config, "encoders", entry["init"]) if "init" in entry else [])]
+    own = [entry[key] for key in ("pretrain", "align") if key in entry]  # of an imported one nothing is known
+    return [*own, *(cohorts_of(config, "encoders", entry["init"]) if "init" in entry else [])]
 
 
 def scope(config: Config, layer: str, name: str, binding: Binding) -> str:

@@ -61,11 +61,13 @@ def learned_texts(config: Config, wildcards: Any) -> list[str]:
     return [f"results/{d}/targets/{config['roles']['e']}.h5" for d, _ in _cohort(config, wildcards)]
 
 
-def initial_encoder(config: Config, wildcards: Any) -> str:
-    """The encoder that alignment starts from."""
-    init = config["encoders"][wildcards.encoder]["init"]
+def initial_encoder(config: Config, wildcards: Any) -> list[str]:
+    """The encoder that alignment or more pretraining starts from; pretraining may start from none."""
+    init = config["encoders"][wildcards.encoder].get("init")
+    if init is None:
+        return []
     scope = names.scope(config, "encoders", init, names.binding(config, wildcards.scope))
-    return f"{ENCODER}/encoder.safetensors".format(encoder=init, scope=scope, seed=wildcards.seed)
+    return [f"{ENCODER}/encoder.safetensors".format(encoder=init, scope=scope, seed=wildcards.seed)]
 
 
 def learned_features(config: Config, wildcards: Any) -> list[str]:

@@ -8,7 +8,9 @@ hidden patches. Loss: mean squared error over hidden patches only.
 Three things are done differently from the released code, because there they are slips: an already
 divisible length gets no extra patch; the zeros that fill the last patch never count in the loss
 (the released code wraps vertices around and scores them); and :meth:`Encoder.forward` keeps the
-order of the tokens when nothing is hidden (the released code permutes them).
+order of the tokens when nothing is hidden (the released code permutes them). A model made by the
+released code (:mod:`brainflix.models.mindvis`) keeps its padding, which it was trained on: its
+``wrapped_patches`` say how many patches the vertices are wrapped around to fill.
 """
 
 from __future__ import annotations
@@ -64,12 +66,17 @@ def _gather(x: Tensor, index: Tensor) -> Tensor:
 
 
 class Encoder(nn.Module):
-    """Responses (batch, vertices) to tokens (batch, 1 + patches, width), class token first."""
+    """Responses (batch, vertices) to tokens (batch, 1 + patches, width), class token first.
 
-    def __init__(self, settings: MbmSettings, *, vertices: int) -> None:
+    Args:
+        wrapped_patches: patches that the vertices fill by starting over, as MinD-Vis does; None: as many as hold
+            the vertices, the last filled with zeros.
+    """
+
+    def __init__(self, settings: MbmSettings, *, vertices: int, wrapped_patches: int | None = None) -> None:
         super().__init__()
-        self.settings, self.vertices = settings, vertices
-        self.patches = -(-vertices // settings.patch)
+        self.settings, self.vertices, self.wraps = settings, vertices, wrapped_patches is not None
+        self.patches = wrapped_patches or -(-vertices // settings.patch)
         self.embed = nn.Linear(settings.patch, settings.width)
         self.class_token = nn.Parameter(torch.zeros(1, 1, settings.width))
         positions = sincos_positions(self.patches, settings.width)
@@ -79,10 +86,11 @@ class Encoder(nn.Module):
         self.norm = nn.LayerNorm(settings.width)
 
     def patchify(self, x: Tensor) -> Tensor:
-        """(batch, vertices) to (batch, patches, patch); zeros fill the last patch."""
+        """(batch, vertices) to (batch, patches, patch); zeros, or the first vertices anew, fill the last patch."""
         if x.shape[1] != self.vertices:
             raise ValueError(f"expected {self.vertices} vertices, found {x.shape[1]}")
-        filled = F.pad(x, (0, self.patches * self.settings.patch - self.vertices))
+        lacking = self.patches * self.settings.patch - self.vertices
+        filled = torch.cat([x, x[:, :lacking]], dim=1) if self.wraps else F.pad(x, (0, lacking))
         return filled.view(len(x), self.patches, self.settings.patch)
 
     def forward(self, x: Tensor, visible: Tensor | None = None) -> Tensor:
@@ -130,13 +138,15 @@ class Decoder(nn.Module):
 
 
 class MaskedBrainModel(nn.Module):
-    """Encoder, decoder and the loss of masked brain modelling."""
+    """Encoder, decoder and the loss of masked brain modelling; arguments as of :class:`Encoder`."""
 
-    def __init__(self, settings: MbmSettings, *, vertices: int) -> None:
+    def __init__(self, settings: MbmSettings, *, vertices: int, wrapped_patches: int | None = None) -> None:
         super().__init__()
-        self.encoder = Encoder(settings, vertices=vertices)
+        self.encoder = Encoder(settings, vertices=vertices, wrapped_patches=wrapped_patches)
         self.decoder = Decoder(settings, patches=self.encoder.patches)
-        real = torch.arange(self.encoder.patches * settings.patch) < vertices
+        filled = self.encoder.patches * settings.patch
+        # MinD-Vis scores what is wrapped around like any other value.
+        real = torch.arange(filled) < (filled if self.encoder.wraps else vertices)
         self.register_buffer("real", real.view(-1, settings.patch).float(), persistent=False)
 
     def forward(self, x: Tensor, visible: Tensor, hidden: Tensor) -> Tensor:
@@ -181,7 +191,20 @@ def initialise(model: nn.Module, *, seed: int) -> None:
 
 def load_encoder(tensors: Mapping[str, Any], header: Mapping[str, Any]) -> Encoder:
     """The encoder of a weights file: arrays ``encoder.*``; ``model`` and ``vertices`` in the header."""
-    encoder = Encoder(MbmSettings(**header["model"]), vertices=header["vertices"])
+    encoder = Encoder(**_sizes(header))
     arrays = {k.removeprefix("encoder."): v for k, v in tensors.items() if k.startswith("encoder.")}
     encoder.load_state_dict({k: torch.as_tensor(v) for k, v in arrays.items()})
     return encoder.eval()
+
+
+def load_model(tensors: Mapping[str, Any], header: Mapping[str, Any]) -> MaskedBrainModel:
+    """Encoder and decoder of a weights file, to go on training: arrays ``encoder.*`` and ``decoder.*``."""
+    model = MaskedBrainModel(**_sizes(header))
+    model.load_state_dict({k: torch.as_tensor(v) for k, v in tensors.items()})
+    return model
+
+
+def _sizes(header: Mapping[str, Any]) -> dict[str, Any]:
+    """What a model is made with; only a published one states ``wrapped_patches``."""
+    settings, wrapped = MbmSettings(**header["model"]), header.get("wrapped_patches")
+    return {"settings": settings, "vertices": header["vertices"], "wrapped_patches": wrapped}

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from brainflix import artifacts
-from brainflix.cohort import read_cohort
-from brainflix.models.mbm import MaskedBrainModel, MbmSettings, initialise
+from brainflix.checkpoints import differences
+from brainflix.cohort import Cohort, read_cohort
+from brainflix.errors import InputError
+from brainflix.models.mbm import MaskedBrainModel, MbmSettings, initialise, load_model
 from brainflix.settings import Settings
 from brainflix.training import TrainingSettings
 
@@ -28,6 +31,7 @@ def pretrain(
     seed: int,
     checkpoints: Path,
     threads: int,
+    init: Path | None = None,
     checkpoint_seconds: float = 300.0,
     max_seconds: float | None = None,
 ) -> None:
@@ -43,6 +47,7 @@ def pretrain(
     seed: of weights, order of rows and masks.
     checkpoints: folder for the state of an unfinished run and its training curve.
     threads: CPU threads.
+    init: weights of encoder and decoder to go on from, of the same settings; new ones without it.
     checkpoint_seconds: time between checkpoints.
     max_seconds: save and leave with exit code 75 after so long.
     """
@@ -53,18 +58,10 @@ def pretrain(
 
     device = use_threads(threads)
     cohort = read_cohort(responses, kind="responses", splits=("train", "rest"), agree=("space",))
-    model = MaskedBrainModel(settings.model, vertices=cohort.shape[0])
-    initialise(model, seed=seed)
+    model, before = _start(init, settings.model, cohort, seed)
     model.to(device)
     stage = {"step": "pretrain", "training": asdict(settings.training), "on": cohort.sources, "seed": seed}
-    header = {
-        "kind": "encoder",
-        "simulated": cohort.about["simulated"],
-        "space": cohort.about["space"],
-        "vertices": cohort.shape[0],
-        "model": asdict(settings.model),
-        "stages": [stage],
-    }
+    header = {**before, "stages": [*before["stages"], stage]}
     store = Checkpoints(
         checkpoints,
         identity={**header, "data": cohort.fingerprint()},
@@ -82,3 +79,25 @@ def pretrain(
     )
     artifacts.save_weights(out, model.cpu().state_dict(), header)
     store.finish(curve)
+
+
+def _start(
+    init: Path | None, settings: MbmSettings, cohort: Cohort, seed: int
+) -> tuple[MaskedBrainModel, dict[str, Any]]:
+    """The model to train, new or of a file, and what a header says of it."""
+    if init is None:
+        model = MaskedBrainModel(settings, vertices=cohort.shape[0])
+        initialise(model, seed=seed)
+        about = {"kind": "encoder", "vertices": cohort.shape[0], "model": asdict(settings), "stages": []}
+        return model, {**about, "simulated": cohort.about["simulated"], "space": cohort.about["space"]}
+    tensors, header = artifacts.load_weights(init, kind="encoder")
+    artifacts.common_about([header, cohort.about], "space")
+    if changed := differences(header["model"], asdict(settings)):
+        raise InputError.about(
+            init, expected="the model that the settings describe", found=f"another ({'; '.join(changed)})"
+        )
+    stacks = sorted({name.split(".")[0] for name in tensors})
+    if stacks != ["decoder", "encoder"]:
+        expected = "an encoder and its decoder alone, to go on pretraining"
+        raise InputError.about(init, expected=expected, found=", ".join(stacks))
+    return load_model(tensors, header), header

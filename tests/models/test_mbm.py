@@ -1,9 +1,12 @@
 """The masked autoencoder: published sizes, and what the released code gets wrong."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 
 from brainflix.errors import InputError
 from brainflix.models.mbm import (
@@ -14,11 +17,13 @@ from brainflix.models.mbm import (
     sincos_positions,
     split_patches,
 )
+from brainflix.settings import build
 
-PAPER = MbmSettings(
-    patch=16, width=1024, depth=24, heads=16, mlp_ratio=1.0, decoder_width=512, decoder_depth=8,
-    decoder_heads=16, mask_ratio=0.75, pool="patches",
-)  # fmt: skip
+PAPER = build(
+    MbmSettings,
+    yaml.safe_load((Path(__file__).parents[2] / "config" / "paper.yaml").read_text())["pretrain"]["model"],
+    where="pretrain.model",
+)
 SMALL = MbmSettings(
     patch=4, width=16, depth=2, heads=4, mlp_ratio=1.0, decoder_width=8, decoder_depth=1,
     decoder_heads=2, mask_ratio=0.75, pool="patches",
