@@ -125,9 +125,9 @@ def test_a_queue_that_cannot_be_asked_is_a_clear_error(queue, monkeypatch):
         begin(monkeypatch)
 
 
-def rendered(**variables):
+def rendered(needs="{}", **variables):
     """The profile, with its lines edited."""
-    text = (ROOT / "config/slurm/config.yaml").read_text()
+    text = (ROOT / "config/slurm/config.yaml").read_text().replace("  needs: {}", f"  needs: {needs}")
     for name, value in variables.items():
         text, changed = re.subn(rf'^  {name}: ""', f'  {name}: "{value}"', text, flags=re.M)
         assert changed == 1
@@ -137,7 +137,7 @@ def rendered(**variables):
 def test_a_profile_that_nobody_edited_leaves_the_places_to_the_cluster():
     profile = rendered()
     assert profile["executor"] == "slurm" and set(profile["default-resources"]) == {"mem_mb", "runtime"}
-    assert profile["set-resources"] == {"predict": {"turn": 1}}
+    assert {rule: asked for rule, asked in profile["set-resources"].items() if asked} == {"predict": {"turn": 1}}
 
 
 def test_four_lines_say_where_everything_goes():
@@ -145,20 +145,24 @@ def test_four_lines_say_where_everything_goes():
     assert eval(profile["default-resources"]["slurm_account"]) == "all", "a word, not Python's"
     assert eval(profile["default-resources"]["slurm_partition"]) == "cpu"
     for rule in rules_with_gpu():
-        places = profile["set-resources"][rule]
-        assert {key: eval(value) for key, value in places.items()} == {
-            "slurm_partition": "gpu-long",
-            "gpu_model": "a100",
-        }
+        found = {key: eval(place) for key, place in profile["set-resources"][rule].items()}
+        assert found == {"slurm_partition": "gpu-long", "gpu_model": "a100"}
     assert set(profile["set-resources"]) == {"predict", *rules_with_gpu()}
 
 
+def test_what_one_rule_needs_here_leaves_its_place_alone():
+    asked = rendered(needs="{pretrain: {runtime: 480}, index: {mem_mb: 4000}}", gpu_partition="gpu")["set-resources"]
+    assert asked["pretrain"] == {"slurm_partition": "'gpu'", "runtime": 480} and asked["index"] == {"mem_mb": 4000}
+
+
 def rules():
-    """Text of every rule, by name."""
-    parts = [
-        re.split(r"^rule (\w+):", file.read_text(), flags=re.M) for file in (ROOT / "workflow/rules").glob("*.smk")
-    ]
-    return {name: text for part in parts for name, text in zip(part[1::2], part[2::2], strict=True)}
+    """Text of every rule, by name; of one that is another with changes, both."""
+    found = {}
+    for file in sorted((ROOT / "workflow/rules").glob("*.smk")):
+        parts = re.split(r"^(rule|use rule \w+ as) (\w+)(?: with)?:", file.read_text(), flags=re.M)
+        for kind, name, text in zip(parts[1::3], parts[2::3], parts[3::3], strict=True):
+            found[name] = text if kind == "rule" else found[kind.split()[2]] + text
+    return found
 
 
 def rules_with_gpu():

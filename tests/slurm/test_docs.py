@@ -40,4 +40,4 @@ def test_the_page_takes_a_clone_to_a_finished_table(lab, tmp_path):
 def test_the_page_shows_the_lines_of_the_profile_that_are_to_be_edited():
     shown = re.search(r"__variables__:\n((?:  .*\n)+)", PAGE)[1]
     profile = (ROOT / "config/slurm/config.yaml").read_text()
-    assert re.findall(r"^  (\w+):", shown, re.M) == re.findall(r'^  (\w+): ""', profile, re.M)
+    assert re.findall(r"^  (\w+):", shown, re.M) == re.findall(r'^  (\w+): (?:""|\{\})', profile, re.M)
