@@ -62,10 +62,8 @@ class RunLog(logging.Handler):
             "wildcards": {key: str(value) for key, value in dict(record.wildcards).items()},
             "log": [str(log) for log in record.log],
         }
-
-    def _job_started(self, record: Any) -> None:
-        for job in record.jobs if isinstance(record.jobs, list) else [record.jobs]:
-            self._write(event="start", job=job, **self.jobs.get(job, {}))
+        # Told as a job is started or submitted; the event job_started comes before, and names numbers only.
+        self._write(event="start", job=record.jobid, **self.jobs[record.jobid])
 
     def _job_finished(self, record: Any) -> None:
         self._write(event="finish", job=record.job_id)

@@ -25,8 +25,8 @@ class Run:
         self.logger.error(text, extra={"event": event, **values})
 
     def start(self, job, rule, log=(), **wildcards):
-        self.send("job_info", jobid=job, rule_name=rule, wildcards=wildcards, log=list(log))
         self.send("job_started", jobs=[job])
+        self.send("job_info", jobid=job, rule_name=rule, wildcards=wildcards, log=list(log))
 
     def fail(self, job, rule, log=(), message=None, error=None):
         if error:
@@ -118,7 +118,7 @@ def test_a_dry_run_leaves_nothing(folder):
 
 def test_a_broken_event_does_not_stop_the_work(folder, capfd):
     made = Run(folder)
-    made.send("job_started")
+    made.send("job_info")
     assert "Traceback" in capfd.readouterr().err or not folder.exists()
 
 
