@@ -1,9 +1,30 @@
-# Stage 1: masked brain modelling, alignment, and running the encoder.
+# Stage 1: masked brain modelling (or what others published), alignment, and running the encoder.
+rule import_mbm:
+    input:
+        lambda w: config["encoders"][w.encoder]["import"],
+    output:
+        ENCODER + "/encoder.safetensors",
+    log:
+        "results/logs/import_mbm/{encoder}/{scope}/seed-{seed}.log",
+    wildcard_constraints:
+        encoder=one_of(
+            e for e in config["encoders"] if "import" in config["encoders"][e]
+        ),
+    resources:
+        mem_mb=lambda wildcards, attempt: 8000 * attempt,
+        runtime=30,
+    params:
+        pool=config["pretrain"]["model"]["pool"],
+    shell:
+        "brainflix import-mbm {input:q} --pool {params.pool} --out {output} > {log} 2>&1"
+
+
 SEGMENT = 1440  # minutes of a training job; one that needs more goes on in the next
 
 
 rule pretrain:
     input:
+        init=asked(paths.initial_encoder),
         responses=asked(paths.learned_responses),
     output:
         ENCODER + "/encoder.safetensors",
