@@ -6,7 +6,7 @@
 #   results/{dataset}/responses/sub-{subject}.h5  (hcp: shard-{shard}.h5)       parcellate (.qc.tsv beside it)
 #   results/{dataset}/reliability/sub-{subject}.h5                              reliability
 #   results/{dataset}/qc/sub-{subject}.csv .dscalar.nii  qc.csv                  qc, stack
-#   results/{dataset}/targets/{target}.h5                                       extract
+#   results/{dataset}/targets/{target}.h5  {target}-each.h5  {target}-mean.h5    extract, extract --each, average
 #   results/encoders/{encoder}/{scope}/seed-{seed}/encoder.safetensors          pretrain, align
 #   results/encoders/{encoder}/{scope}/seed-{seed}/{dataset}/sub-{subject}.h5   embed
 #   results/regressors/{regressor}/{scope}/seed-{seed}/{target}.safetensors     regress

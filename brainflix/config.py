@@ -9,6 +9,7 @@ are bound to the evaluated subject, and the binding shows in the path as the *sc
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -168,6 +169,19 @@ def inside(config: Config, dataset: str, stem: str) -> list[str]:
         few = ", ".join([*known][:3]) + (", ..." if len(known) > 3 else "")
         raise InputError.about(f"responses of {dataset}", expected=f"one of {few} (config)", found=stem)
     return known[stem]
+
+
+def alignment(config: Config, encoder: str) -> dict[str, Any]:
+    """How an encoder is aligned: as ``align`` says, or by its recipe."""
+    name = config["encoders"][encoder].get("recipe")
+    return recipe(config, name) if name else dict(config["align"])
+
+
+def recipe(config: Config, name: str) -> dict[str, Any]:
+    """``align`` of the config with the differences of a recipe laid over."""
+    settings = copy.deepcopy(dict(config["align"]))
+    _lay_over(settings, copy.deepcopy(config["recipes"][name]))
+    return settings
 
 
 def response_stems(config: Config, dataset: str, subjects: list[str]) -> list[str]:

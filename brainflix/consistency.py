@@ -15,6 +15,7 @@ from brainflix import datasets
 from brainflix.config import Config
 from brainflix.errors import InputError
 from brainflix.frozen.protocols import TARGET_SETTINGS, GenerationSettings
+from brainflix.models.alignment_settings import AlignSettings
 from brainflix.models.settings import MbmSettings, TrainingSettings
 from brainflix.phantom.settings import PhantomSettings
 from brainflix.settings import build
@@ -38,8 +39,11 @@ def check(config: Config) -> None:
         own = {f.name: entry["settings"][f.name] for f in fields(GenerationSettings)}
         _build(GenerationSettings, own, f"generators.{name}.settings")
     _build(MbmSettings, config["pretrain"]["model"], "pretrain.model")
-    for section in ("pretrain", "align", "mlp"):
+    for section in ("pretrain", "mlp"):
         _build(TrainingSettings, config[section]["training"], f"{section}.training")
+    _build(AlignSettings, config["align"], "align")
+    for name in config["recipes"]:
+        _build(AlignSettings, names.recipe(config, name), f"align with recipes.{name}")
     options = {
         name: build(datasets.adapter(entry["adapter"]).Options, entry["options"], where=f"datasets.{name}.options")
         for name, entry in config["datasets"].items()

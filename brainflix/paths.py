@@ -57,8 +57,9 @@ def learned_responses(config: Config, wildcards: Any) -> list[str]:
 
 
 def learned_texts(config: Config, wildcards: Any) -> list[str]:
-    """Text embeddings an encoder is aligned with, one file per dataset."""
-    return [f"results/{d}/targets/{config['roles']['e']}.h5" for d, _ in _cohort(config, wildcards)]
+    """Text embeddings an encoder is aligned with, one file per dataset: means over captions, or each caption's."""
+    each = "-each" if names.alignment(config, wildcards.encoder)["sample_captions"] else ""
+    return [f"results/{d}/targets/{config['roles']['e']}{each}.h5" for d, _ in _cohort(config, wildcards)]
 
 
 def initial_encoder(config: Config, wildcards: Any) -> list[str]:

@@ -46,8 +46,9 @@ def check(config: Config) -> None:
         if twice:
             found = f"{', '.join(twice)} twice"
             raise InputError.about(f"config: datasets.{dataset}.subjects", expected="each once", found=found)
-    for name in config["encoders"]:
+    for name, entry in config["encoders"].items():
         _check_no_loop(config, name)
+        _check_recipe(config, name, entry)
     for name, entry in config["cohorts"].items():
         if not names.named(entry):
             raise InputError.about(f"config: cohorts.{name}", expected="a dataset that is not none", found="none")
@@ -66,6 +67,17 @@ def _check_no_loop(config: Config, encoder: str) -> None:
             found = " from ".join([*seen, init])
             raise InputError.about(f"config: encoders.{encoder}.init", expected="another encoder", found=found)
         seen.append(init)
+
+
+def _check_recipe(config: Config, encoder: str, entry: Config) -> None:
+    """A recipe says how to align; and adapters belong in front of the encoder once."""
+    if "recipe" in entry and "align" not in entry:
+        expected = "none, as it is not aligned"
+        raise InputError.about(f"config: encoders.{encoder}.recipe", expected=expected, found=entry["recipe"])
+    init = config["encoders"].get(entry.get("init"), {})
+    if "align" in init and names.alignment(config, entry["init"])["adapter_rank"]:
+        expected = "an encoder without adapters to start from"
+        raise InputError.about(f"config: encoders.{encoder}.init", expected=expected, found=entry["init"])
 
 
 def _check_variant(config: Config, name: str) -> None:
@@ -112,6 +124,7 @@ def _references(config: Config) -> Iterator[tuple[str, Any, set[str]]]:
         for key, allowed in (("pretrain", "cohorts"), ("align", "cohorts"), ("init", "encoders")):
             if key in entry:
                 yield f"encoders.{name}.{key}", entry[key], known[allowed]
+        yield f"encoders.{name}.recipe", entry.get("recipe", NONE), set(config["recipes"]) | {NONE}
     for name, entry in config["regressors"].items():
         yield f"regressors.{name}.encoder", entry["encoder"], known["encoders"] | {NONE}
         yield f"regressors.{name}.cohort", entry["cohort"], known["cohorts"]

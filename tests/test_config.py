@@ -30,6 +30,7 @@ def test_every_name_in_the_paper_config_refers_to_something(paper):
         (lambda c: c["variants"]["full"].update(condition="full"), "variants.full.condition"),
         (lambda c: c["regressors"]["mlp"].update(encoder="x"), "regressors.mlp.encoder"),
         (lambda c: c["encoders"]["aligned"].update(init="x"), "encoders.aligned.init"),
+        (lambda c: c["encoders"]["aligned"].update(recipe="x"), "encoders.aligned.recipe"),
         (lambda c: c["cohorts"]["videos"].update(nsd="all"), "cohorts.videos"),
         (lambda c: c["cohorts"]["videos"].update(bmd=["11"]), "cohorts.videos.bmd"),
         (lambda c: c["headline"]["bmd"].append("x"), "headline.bmd"),
@@ -207,3 +208,52 @@ def test_subjects_can_be_cut_into_shards(paper):
     hcp["shard_subjects"] = 2
     assert list(names.shards(paper, "hcp")) == ["shard-000", "shard-001", "shard-002"]
     assert names.response_stems(paper, "hcp", hcp["subjects"][2:4]) == ["shard-001"]
+
+
+def test_a_recipe_is_align_but_for_what_it_says(paper):
+    plain = names.alignment(paper, "aligned-had")
+    assert plain == paper["align"]
+    paper["align"]["training"]["epochs"] = 7
+    paper["recipes"]["brainflix"] = {"loss": {"temperature": 0.1}, "training": {"batch": 9}}
+    ours = names.alignment(paper, "aligned-brainflix")
+    assert ours["loss"] == {**plain["loss"], "temperature": 0.1}
+    assert ours["training"] == {**plain["training"], "epochs": 7, "batch": 9}
+    assert paper["align"]["loss"]["temperature"] == 0.9, "the config itself stays as it is"
+
+
+def test_a_recipe_of_what_is_not_aligned_is_refused(paper):
+    paper["encoders"]["mbm"]["recipe"] = "brainflix"
+    with pytest.raises(InputError, match=r"encoders\.mbm\.recipe: expected none, as it is not aligned"):
+        validation.check(paper)
+
+
+def test_aligning_on_from_an_encoder_with_adapters_is_refused(paper):
+    paper["encoders"]["twice"] = {"init": "aligned-brainflix", "align": "videos"}
+    with pytest.raises(InputError, match=r"encoders\.twice\.init: expected an encoder without adapters"):
+        validation.check(paper)
+
+
+def test_texts_that_are_sampled_are_each_captions_own(paper):
+    at = SimpleNamespace(encoder="aligned-brainflix", scope="all", seed=0)
+    assert paths.learned_texts(paper, at) == [f"results/{d}/targets/e-openclip-each.h5" for d in ("bmd", "cc2017")]
+    at.encoder = "aligned-had"
+    assert paths.learned_texts(paper, at) == [f"results/{d}/targets/e-openclip.h5" for d in ("bmd", "cc2017")]
+
+
+@pytest.mark.parametrize("variant", ["zero-shot-own-dataset", "zero-shot-brainflix"])
+def test_nothing_that_a_zero_shot_variant_learns_from_is_of_the_tested_subject(paper, variant):
+    """Followed from the prediction back to the raw files: the subject is read to be embedded, and nowhere else."""
+    regressor = paper["variants"][variant]["latent"]
+    scope = names.scope(paper, "regressors", regressor, Binding("bmd", "01"))
+    encoder = paper["regressors"][regressor]["encoder"]
+    learned = paths.learned_features(paper, SimpleNamespace(regressor=regressor, scope=scope, seed=0))
+    while encoder:
+        at = SimpleNamespace(
+            encoder=encoder, scope=names.scope(paper, "encoders", encoder, Binding("bmd", "01")), seed=0
+        )
+        assert at.scope == "not-bmd-01"
+        learned += paths.learned_responses(paper, at)
+        encoder = paper["encoders"][encoder].get("init")
+    assert len(learned) > 20 and not [
+        path for path in learned if path.endswith("/bmd/sub-01.h5") or "bmd/responses/sub-01" in path
+    ]

@@ -56,6 +56,12 @@ def put(path, value):
             r"generators\.video\.settings: .*strength: expected more than 0, at most 1, found 1\.2",
         ),
         (put("pretrain.model.heads", 7), r"pretrain\.model: .*width must be a multiple of heads"),
+        (
+            put("recipes.brainflix.adapter_rank", "x"),
+            r"align with recipes\.brainflix\.adapter_rank: expected int, found 'x'",
+        ),
+        (put("recipes.brainflix.adapters", 3), r"align with recipes\.brainflix: expected .* unknown adapters"),
+        (put("align.held_out", {"share": 1.5, "patience": 2}), r"align: .*held_out\.share must lie between 0 and 1"),
         (put("mlp.training.accumulate", 3), r"mlp\.training: .*batch 50 cannot be split into 3 equal parts"),
         (put("datasets.bmd.options.train_clips", "x"), r"datasets\.bmd\.options\.train_clips: expected int, found 'x'"),
         (

@@ -34,6 +34,8 @@ FLOORS = [
         "report",
         "metrics",
         "stats",
+        "texts",
+        "early",
         "surfaces",
         "volumes",
     },

@@ -13,44 +13,28 @@ orthogonal captions leaves log(1 + (N - 1) exp(-1 / tau)) nats: 3.693 at N = 120
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from brainflix import crew
+from brainflix.models.alignment_settings import ContrastiveSettings
 
 
-@dataclass(frozen=True)
-class ContrastiveSettings:
-    """What is contrasted with what.
-
-    Attributes:
-        temperature: divides the cosines.
-        symmetric: also let a caption choose among brain embeddings (CLIP); the paper does not.
-        positives: ``diagonal``: only a row's own caption is right, so other repeats of the same
-            stimulus in a batch count as wrong; ``stimulus``: all of them are right.
-        centre_targets: subtract the mean training target before the cosine.
-    """
-
-    temperature: float
-    symmetric: bool
-    positives: Literal["diagonal", "stimulus"]
-    centre_targets: bool
-
-
-def contrastive_loss(brain: Tensor, captions: Tensor, stimuli: Tensor, settings: ContrastiveSettings) -> Tensor:
+def contrastive_loss(
+    brain: Tensor, captions: Tensor, stimuli: Tensor, settings: ContrastiveSettings, scale: Tensor | None = None
+) -> Tensor:
     """Mean cross-entropy of choosing the right caption; a scalar, in nats.
 
     Args:
         brain: (batch, width) embeddings of responses.
         captions: (batch, width) embeddings of the captions of the same rows.
         stimuli: (batch,) integer identity of each row's stimulus.
+        scale: () multiplies the cosines in place of 1 / temperature.
     """
     brain, captions, stimuli = (crew.gather(rows) for rows in (brain, captions, stimuli))
-    logits = F.normalize(brain, dim=1) @ F.normalize(captions, dim=1).T / settings.temperature
+    cosines = F.normalize(brain, dim=1) @ F.normalize(captions, dim=1).T
+    logits = cosines / settings.temperature if scale is None else cosines * scale
     if settings.positives == "stimulus":
         same = (stimuli[:, None] == stimuli[None]).to(logits.dtype)
     else:

@@ -59,6 +59,7 @@ def extract(
     target_kind: Literal["latent", "blip", "text-states", "text-embedding", "classes"],
     backbone: str,
     settings: Options,
+    each: bool = False,
     threads: int,
     out: Path,
 ) -> None:
@@ -72,6 +73,7 @@ def extract(
         target_kind: what to compute.
         backbone: name or folder of the frozen model, see brainflix.frozen.
         settings: LatentSettings, BlipSettings, TextSettings or ClassSettings, by the kind.
+        each: for the text kinds: a row per caption, those of a stimulus in a row, in place of their mean.
         threads: CPU threads.
         out: Samples ``targets``, float32; rows name stimulus and split, in the order of ``stimuli``.
 
@@ -87,12 +89,18 @@ def extract(
         raise InputError.about(stimuli, expected=f"stimuli of split {' or '.join(target.splits)}", found="none")
     if target.settings is TextSettings:
         table = table.assign(captions=_captions(captions, list(table["stimulus"])))
+    elif each:
+        raise InputError.about("extract --each", expected="a target made from text", found=target_kind)
+    if each:
+        table = table.explode("captions")
+        table["captions"] = [[caption] for caption in table["captions"]]
     about = {
         "dataset": name,
         "simulated": is_simulated(root),
         "target_kind": target_kind,
         "model": backbone,
         "settings": asdict(chosen),
+        **({"each": True} if each else {}),
     }
     _write(out, target, table, target.batches(backbone, chosen, table), about)
 

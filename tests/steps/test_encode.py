@@ -33,7 +33,11 @@ MODEL = MbmSettings(
 )  # fmt: skip
 PRETRAIN = PretrainSettings(model=MODEL, training=TrainingSettings(**TRAINING))
 LOSS = ContrastiveSettings(temperature=0.1, symmetric=True, positives="stimulus", centre_targets=True)
-ALIGN = AlignSettings(loss=LOSS, training=TrainingSettings(**TRAINING))
+OFF = {
+    "largest_scale": None, "sample_captions": False, "projector_hidden": None, "adapter_rank": None,
+    "held_out": None, "mbm_weight": 0.0,
+}  # fmt: skip
+ALIGN = AlignSettings(loss=LOSS, **OFF, training=TrainingSettings(**TRAINING))
 RIDGE = {
     "penalties": [1.0, 10.0, 100.0], "selection": "shared", "folds": 3, "repeats": "single",
     "target_components": None, "match_variance": False,
@@ -218,7 +222,7 @@ def test_alignment_needs_a_projector_only_where_widths_differ(study):
 
 def test_alignment_lowers_its_loss(study):
     encoder = run_pretrain(study, study.path("e.safetensors"))
-    longer = AlignSettings(loss=LOSS, training=TrainingSettings(**{**TRAINING, "epochs": 20}))
+    longer = AlignSettings(loss=LOSS, **OFF, training=TrainingSettings(**{**TRAINING, "epochs": 20}))
     run_align(study, encoder, study.path("a.safetensors"), settings=longer)
     curve = pd.read_csv(study.path("checkpoints", "a.safetensors", "curve.csv"))
     assert curve["loss"].iloc[-1] < 0.8 * curve["loss"].iloc[0]

@@ -159,3 +159,22 @@ def test_a_movie_that_does_not_decode_leaves_nothing_behind(study, tmp_path):
 def test_settings_of_another_kind_are_refused(study, tmp_path, change):
     with pytest.raises(InputError, match="settings"):
         run(study, tmp_path / "b.h5", "blip", settings={**SETTINGS["blip"], **change})
+
+
+@pytest.mark.parametrize("kind", ["text-embedding", "text-states"])
+def test_each_caption_can_have_a_row_of_its_own_whose_means_are_the_target(study, tmp_path, kind):
+    mean, each = run(study, tmp_path / "mean.h5", kind), run(study, tmp_path / "each.h5", kind, each=True)
+    assert each.rows["stimulus"].tolist() == ["b", "a", "a", "c", "c", "c"]
+    assert each.rows["split"].tolist() == ["train"] * 3 + ["test"] * 3
+    assert each.about == {**mean.about, "each": True}
+    for row, stimulus in enumerate(STIMULI):
+        own = each.values[(each.rows["stimulus"] == stimulus).to_numpy()]
+        np.testing.assert_allclose(own.mean(axis=0), mean.values[row], atol=1e-5)
+    if kind == "text-embedding":
+        made = frozen.text_encoder(str(study / "clip"), precision="float32").embed(CAPTIONS["c"])
+        np.testing.assert_allclose(each.values[3:], made / np.linalg.norm(made, axis=1, keepdims=True), atol=1e-5)
+
+
+def test_what_is_made_from_pictures_has_no_captions_to_keep_apart(study, tmp_path):
+    with pytest.raises(InputError, match="extract --each: expected a target made from text, found blip"):
+        run(study, tmp_path / "b.h5", "blip", each=True)

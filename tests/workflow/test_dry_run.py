@@ -70,6 +70,36 @@ def test_all_plans_every_table_and_picture(snakemake):
     assert jobs["headline"] == 2 and jobs["gallery"] == 2
 
 
+def test_the_brainflix_variant_trains_its_own_layers_and_no_others(snakemake):
+    """It shares pretraining with `full`, and needs each caption's embedding where `full` needs their mean."""
+    full, ours = (plan(snakemake, f"results/bmd/{name}/metrics.csv") for name in ("full", "brainflix"))
+    assert ours["pretrain"] == ours["align"] == 1 and ours["regress"] == 2
+    assert ours["extract_each"] == 2 and full["extract_each"] == 0, "bmd and cc2017"
+    assert full["extract"] - ours["extract"] == 2, "e of bmd and cc2017"
+    both = snakemake("--dry-run", *(f"results/bmd/{n}/metrics.csv" for n in ("full", "brainflix")), overlay=SIMULATED)
+    assert both.jobs["pretrain"] == 1 and both.jobs["align"] == 2 and both.jobs["extract"] == full["extract"]
+
+
+def test_another_recipe_aligns_anew_only_who_follows_it(snakemake, tmp_path):
+    made = [f"results/encoders/{name}/all/seed-0/encoder.safetensors" for name in ("aligned-had", "aligned-brainflix")]
+    needed = {"bmd": ["e-openclip", "e-openclip-each"], "cc2017": ["e-openclip", "e-openclip-each"]}
+    inputs = [f"results/{dataset}/targets/{name}.h5" for dataset, names in needed.items() for name in names]
+    subjects = {name: PAPER["datasets"][name]["subjects"] for name in needed}
+    inputs += [f"results/{d}/responses/sub-{s}.h5" for d, who in subjects.items() for s in who]
+    inputs += ["results/encoders/mbm-had/all/seed-0/encoder.safetensors"]
+    for path in map(tmp_path.joinpath, [*inputs, *made]):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    align_only = (*made, "--allowed-rules", "align")
+    touched = snakemake(*align_only, "--forcerun", "align", "--cores", "1", "--touch", overlay=SIMULATED)
+    assert touched.code == 0, touched.text[-3000:]
+    assert not snakemake(*align_only, "--dry-run", overlay=SIMULATED).jobs
+    other = {**SIMULATED, "recipes": {"brainflix": {"adapter_rank": 8}}}
+    again = snakemake(*align_only, "--dry-run", overlay=other)
+    assert dict(again.jobs) == {"align": 1}, again.text[-3000:]
+    assert re.findall(r"wildcards: encoder=([\w-]+)", again.text) == ["aligned-brainflix"]
+
+
 def test_a_user_without_hcp_leaves_it_out_in_three_lines(snakemake):
     cohorts = {name: {"hcp": "none"} for name in ("hcp-bmd", "hcp-bmd-had", "hcp-others")}
     jobs = plan(snakemake, "results/bmd/full/metrics.csv", {**SIMULATED, "cohorts": cohorts})
@@ -193,3 +223,22 @@ def test_a_study_of_a_thousand_subjects_is_planned_in_shards_without_listing_fol
     run = snakemake("--dry-run", *targets, overlay=overlay)
     assert run.code == 0, run.text[-3000:]
     assert run.jobs["parcellate"] == 22 and run.jobs["index"] == 1
+
+
+def test_the_figure_of_training_needs_what_was_trained_and_no_video(snakemake):
+    jobs = plan(snakemake, "results/figures/training-bmd.svg")
+    assert jobs["curves"] == jobs["pretrain"] == jobs["align"] == 1
+    assert jobs["regress"] == 6, "single for two subjects and full, z and b each"
+    assert jobs["generate"] == jobs["predict"] == 0
+
+
+def test_a_launcher_goes_in_front_of_a_training_and_asks_for_no_new_one(snakemake):
+    launch = "'torchrun --standalone --nproc-per-node=4 --no-python'"
+    run = snakemake(
+        "--dry-run", "--printshellcmds", "results/figures/training-bmd.svg",
+        "--set-resources", f"pretrain:launch={launch}", "pretrain:gpu=4", overlay=SIMULATED,
+    )  # fmt: skip
+    assert run.code == 0, run.text[-3000:]
+    front = "torchrun --standalone --nproc-per-node=4 --no-python brainflix pretrain --responses"
+    assert re.search(rf"^ *Shell command: {front}", run.text, re.M)
+    assert re.search(r"^ *Shell command: +brainflix align ", run.text, re.M)

@@ -77,7 +77,7 @@ rule align:
     params:
         threads=config["threads"],
         inputs=flags,
-        settings=settings("align"),
+        settings=lambda w: json.dumps(names.alignment(config, w.encoder)),
         checkpoints="results/checkpoints/align/{encoder}/{scope}/seed-{seed}",
     shell:
         "brainflix align {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"

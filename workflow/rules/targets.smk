@@ -25,9 +25,21 @@ rule extract:
         kind=lambda w: config["targets"][w.target]["kind"],
         backbone=lambda w: backbone(config["targets"][w.target]["backbone"]),
         settings=lambda w: settings("targets", w.target, "settings"),
+        each="",
     shell:
         "brainflix extract --name {wildcards.dataset} {params.source} {params.inputs} --target-kind {params.kind} --backbone {params.backbone:q}"
-        " --settings {params.settings:q} --threads {params.threads} --out {output} > {log} 2>&1"
+        " --settings {params.settings:q} {params.each} --threads {params.threads} --out {output} > {log} 2>&1"
+
+
+use rule extract as extract_each with:
+    output:
+        "results/{dataset}/targets/{target}-each.h5",
+    log:
+        "results/logs/extract_each/{dataset}/{target}.log",
+    benchmark:
+        "results/benchmarks/extract_each/{dataset}/{target}.tsv"
+    params:
+        each="--each",
 
 
 rule average:
