@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -136,10 +136,11 @@ def _write_subject(
     statistics, unusable = RunningStatistics(values.shape[1]), np.zeros(values.shape[1], dtype=bool)
     is_train = (part.rows["split"] == "train").to_numpy()
     row, files = start, {}
-    for block in part.blocks:
+    for block in _quietly(part.blocks):
         unknown = ~np.isfinite(block.values)
         bad = unknown.any(axis=0)
-        _refuse_above(part.nan_share, bad, where=str(block.source))
+        constant = (block.values == block.values[:1]).all(axis=0) & (len(block.values) > 1)
+        _refuse_above(part.nan_share, bad | constant, where=str(block.source))
         after = row + len(block.values)
         if part.by_train_rows:
             values[row:after] = block.values
@@ -147,7 +148,7 @@ def _write_subject(
         else:
             values[row:after] = np.where(unknown, 0, block.values)
             unusable |= bad
-        _note(files, subject, block, part.rows["run"].iloc[row - start : after - start], bad)
+        _note(files, subject, block, part.rows["run"].iloc[row - start : after - start], bad | constant)
         row = after
     if row != stop:
         raise ValueError(f"{row - start} rows of values for {stop - start} row names")
@@ -157,6 +158,17 @@ def _write_subject(
         print(f"parcellate: {run.run} is left out: {run.reason}", file=sys.stderr)
     skipped = [_File(subject, run.run, run.source, volumes=run.volumes, skipped=run.reason) for run in part.skipped]
     return unusable, [*files.values(), *skipped]
+
+
+def _quietly(blocks: Iterable[Block]) -> Iterator[Block]:
+    """Blocks, without numpy's word on what is infinite or too large in a file: it is counted."""
+    blocks = iter(blocks)
+    while True:
+        with np.errstate(invalid="ignore", over="ignore"):
+            block = next(blocks, None)
+        if block is None:
+            return
+        yield block
 
 
 def _note(files: dict[Any, _File], subject: str, block: Block, runs: pd.Series, bad: np.ndarray) -> None:

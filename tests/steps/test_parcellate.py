@@ -1,6 +1,7 @@
 """index and parcellate on tiny studies: values, scales, counts, and refusals that leave nothing behind."""
 
 import json
+import os
 import pickle
 import shutil
 import subprocess
@@ -193,6 +194,30 @@ def test_too_many_unusable_vertices_are_refused_with_the_file(roots, tmp_path):
     assert not list(tmp_path.iterdir())
 
 
+def _zeros(name, root):
+    """The file that now holds zeros alone, as after a download that reserved its room and broke off."""
+    pattern = {"bmd": "*task-test_normalized.pkl", "had": "*cycle-2_beta*", "cc2017": "test1_1_Atlas*"}[name]
+    path = next(root.rglob(pattern))
+    path.unlink()
+    if name == "bmd":
+        path.write_bytes(pickle.dumps((np.zeros((2, 3, 91_282)), ["vid1001", "vid1002"])))
+    elif name == "had":
+        raw.write_maps(path, np.zeros((180, 59_412), np.float32))
+    else:
+        raw.write_series(path, np.zeros((245, 91_282), np.float32), step_seconds=2.0)
+    return path
+
+
+@pytest.mark.parametrize("name", ["bmd", "had", "cc2017"])
+def test_a_file_of_zeros_is_refused_by_name(roots, tmp_path, name):
+    root, _, stimuli = roots(name)
+    copy = shutil.copytree(root, tmp_path / "raw", copy_function=os.link)
+    path = _zeros(name, copy)
+    with pytest.raises(InputError, match=r"expected at most 5.0% of the vertices .* constant, found 100") as refused:
+        run(name, copy, stimuli, tmp_path / "sub.h5")
+    assert str(refused.value).startswith(str(path)) and not (tmp_path / "sub.h5").exists()
+
+
 def test_a_missing_movie_is_refused_by_index(roots, tmp_path):
     root, _, _ = roots("bmd")
     copy = shutil.copytree(root, tmp_path / "copy")
@@ -251,6 +276,13 @@ def _cortex_only(root):
     return "expected 91,282 grayordinates, found 59,412"
 
 
+def _infinite(root):
+    data = raw.noise((20, 91_282), seed=0)
+    data[3, :30_000] = np.inf
+    raw.write_series(next(root.rglob("*REST2_RL*.nii")), data, step_seconds=0.72)
+    return "of the vertices NaN, infinite or constant, found"
+
+
 def _nan(root):
     data = raw.noise((20, 91_282), seed=0)
     data[3, :30_000] = np.nan
@@ -260,7 +292,7 @@ def _nan(root):
 
 @pytest.mark.parametrize(
     "damage",
-    [_truncate, _empty, _remove, _shorten, _loop, _cortex_only, _nan, _constant, _other_repetition_time],
+    [_truncate, _empty, _remove, _shorten, _loop, _cortex_only, _nan, _infinite, _constant, _other_repetition_time],
 )
 def test_bad_series_are_one_line_exit_code_1_and_nothing_half_written(roots, tmp_path, damage):
     root, _, stimuli = roots("hcp")
