@@ -45,7 +45,8 @@ def adapter(name: str) -> ModuleType:
 
 def is_simulated(root: Path) -> bool:
     """Whether the tree under ``root`` was written by the phantom, be it half; it leaves its marks there."""
-    return any((Path(root) / mark).exists() for mark in SIMULATED_MARKS)
+    folders = (Path(root), Path(root).absolute().parent)  # one may name the folder in the tree that holds the data
+    return any((folder / mark).exists() for folder in folders for mark in SIMULATED_MARKS)
 
 
 def what_is_missing(name: str, root: Path, subjects: Sequence[str], options: Mapping[str, Any]) -> str | None:
@@ -62,9 +63,11 @@ def what_is_missing(name: str, root: Path, subjects: Sequence[str], options: Map
 
 def which_are_missing(name: str, root: Path, files: Sequence[Path]) -> str | None:
     """One sentence on those of some raw files that are not there and how to get them, or None if all are."""
+    from brainflix.datasets.base import is_there  # adapters have imported it by now
+
     module, root = adapter(name), Path(root)
     files = list(dict.fromkeys(files))
-    missing = [file for file in files if not file.exists()]
+    missing = [file for file in files if not is_there(file)]
     if not missing:
         return None
     state = "" if root.is_dir() else " (no such folder)"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields
@@ -146,10 +147,25 @@ def require_positive(options: Any, *names: str, where: str) -> None:
     require(0 <= share <= 1, f"{where}, nan_share", expected="a share from 0 to 1", found=share)
 
 
+def is_there(path: Path) -> bool:
+    """Whether there is such a file or folder.
+
+    Raises:
+        InputError: nobody can tell, as a folder on the way may not be entered, or a link leads to itself.
+    """
+    try:
+        os.stat(path)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError as error:
+        raise InputError.about(path, expected="a file or none", found=error.strerror or str(error)) from error
+    return True
+
+
 def first_existing(paths: Iterable[Path]) -> Path:
     """The first of several names under which a file is known that is there, else the first of all."""
     names = list(paths)
-    return next((path for path in names if path.exists()), names[0])
+    return next((path for path in names if is_there(path)), names[0])
 
 
 def read_text(path: Path, *, expected: str) -> str:

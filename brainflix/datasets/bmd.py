@@ -26,6 +26,7 @@ from brainflix.datasets.base import (
     Size,
     bids_label,
     first_existing,
+    is_there,
     read_json,
     require,
     require_positive,
@@ -223,8 +224,9 @@ def captions(*, root: Path, stimuli: pd.DataFrame) -> pd.DataFrame:
     records = []
     for clip in stimuli["stimulus"]:
         sentences = annotations.get(clip, {}).get("text_descriptions")
-        if not isinstance(sentences, list) or len(sentences) != CAPTIONS_PER_CLIP:
-            found = len(sentences) if isinstance(sentences, list) else "none"
+        sentences = [s for s in sentences if isinstance(s, str)] if isinstance(sentences, list) else []
+        if len(sentences) != CAPTIONS_PER_CLIP:
+            found = len(sentences) or "none"
             raise InputError.about(path, expected=f"{CAPTIONS_PER_CLIP} captions of clip {clip}", found=str(found))
         records += [(clip, i, sentence, "human") for i, sentence in enumerate(sentences)]
     return pd.DataFrame(records, columns=["stimulus", "caption_index", "caption", "source"])
@@ -235,7 +237,7 @@ def movies(root: Path, split: str, clips: Sequence[str]) -> list[Path]:
     for tree in TREES:
         folder = root / tree.format(split=split)
         for suffix in (".mp4", ""):
-            if any((folder / f"{clip}{suffix}").exists() for clip in (clips[0], clips[-1])):
+            if any(is_there(folder / f"{clip}{suffix}") for clip in (clips[0], clips[-1])):
                 return [folder / f"{clip}{suffix}" for clip in clips]
     return [root / TREES[0].format(split=split) / f"{clip}.mp4" for clip in clips]
 

@@ -77,6 +77,8 @@ def _open_pair(path: Path, clips: list[str], repeats: int) -> tuple[np.ndarray, 
     require(is_pair, str(path), expected="a pair (betas, stimulus order)", found=type(content).__name__)
     betas, names = content
     _check(path, betas, shape=(len(clips), repeats, atlas.GRAYORDINATES))
+    named = isinstance(names, (Sequence, np.ndarray)) and len(set(map(str, names))) == len(names) == len(betas)
+    require(named, str(path), expected=f"a name for each of {len(betas):,} clips", found="other names")
     position = {str(name).removeprefix("vid"): i for i, name in enumerate(names)}
     lost = [clip for clip in clips if clip not in position]
     require(not lost, str(path), expected=f"clips vid{clips[0]} to vid{clips[-1]}", found=f"no {lost[:3]}")

@@ -250,6 +250,11 @@ def _number(subject: str) -> str:
     return number[1]
 
 
+def home(root: Path) -> Path:
+    """Where the archives are unpacked: the folder that holds the one which ``root`` may be."""
+    return root.parent if root.name == FOLDER else root
+
+
 def _top(root: Path) -> Path:
     """The folder of the archives, which ``root`` may hold or be."""
     return root if root.name == FOLDER else root / FOLDER

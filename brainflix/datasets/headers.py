@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from brainflix.datasets import cifti, pickles
+from brainflix.datasets import cifti, pickles, video
 from brainflix.errors import InputError
 
 LARGE = 1 << 20  # bytes: what a pickle hands over in one piece from here on is its array
@@ -39,7 +39,9 @@ def problem(path: Path, matrices: Mapping[str, Matrix]) -> str | None:
         matrices: by the end of a file's name, what its CIFTI header has to say.
     """
     try:
-        if path.is_dir():  # pictures of a clip, say: its reader judges it
+        if path.is_dir():  # the pictures of a clip, which its reader judges
+            if not video.pictures_of(path):
+                raise InputError.about(path, expected="a file, or pictures of a clip", found="a folder without any")
             return None
         if os.stat(path).st_size == 0:
             raise InputError.about(path, expected="a file with content", found="an empty one")

@@ -28,6 +28,7 @@ from brainflix.datasets.base import (
     Responses,
     Size,
     bids_label,
+    is_there,
     read_json,
     require,
     require_positive,
@@ -180,7 +181,7 @@ def _file(root: Path, subject: str, study: str) -> Path:
     for name in FOLDERS:
         folder = root / name.format(study=LONG_NAMES[study])
         found = [folder / f"{stem}.hdf5", *sorted(folder.glob(f"{stem}_crc32-*.hdf5"))]
-        if path := next((path for path in found if path.exists()), None):
+        if path := next((path for path in found if is_there(path)), None):
             return path
     return root / f"{stem}.hdf5"
 
@@ -198,7 +199,8 @@ def _open(path: Path) -> h5py.File:
 def _trials(path: Path, subject: str, options: Options) -> list[Trial]:
     """Trials of a file in its order; only names are read."""
     with _open(path) as file:
-        require("betas" in file, str(path), expected="a group betas", found=", ".join(file) or "nothing in it")
+        is_group = hasattr(file.get("betas"), "keys")
+        require(is_group, str(path), expected="a group betas", found=", ".join(file) or "nothing in it")
         keys = list(file["betas"])
     who = f"sub-{bids_label(subject, dataset='mosaic')}_{options.study}"
     form = re.compile(rf"{re.escape(who)}_stimulus-(.+)_phase-(train|test)_rep-(\d+)")
@@ -252,18 +254,20 @@ def _blocks(path: Path, keys: Sequence[str], vertices: np.ndarray) -> Iterator[B
     with _open(path) as file:
         for first in range(0, len(keys), ROWS_PER_BLOCK):
             some = keys[first : first + ROWS_PER_BLOCK]
-            yield Block(path, np.stack([_betas(path, file["betas"][key], vertices) for key in some]))
+            yield Block(path, np.stack([_betas(path, file["betas"], key, vertices) for key in some]))
 
 
-def _betas(path: Path, trial: h5py.Dataset, vertices: np.ndarray) -> np.ndarray:
+def _betas(path: Path, betas: h5py.Group, key: str, vertices: np.ndarray) -> np.ndarray:
     """One trial: float32 (n_vertices,), NaN where the file says so."""
-    shape = (atlas.GRAYORDINATES,)
-    fits = trial.shape == shape and trial.dtype.kind == "f"
-    require(fits, f"{path}, {trial.name}", expected=f"floats of shape {shape}", found=f"{trial.dtype} {trial.shape}")
+    where, trial, shape = f"{path}, /betas/{key}", betas.get(key), (atlas.GRAYORDINATES,)
+    is_dataset = hasattr(trial, "dtype")  # neither a group nor a link to nothing
+    fits = is_dataset and trial.shape == shape and trial.dtype.kind == "f"
+    found = f"{trial.dtype} {trial.shape}" if is_dataset else "something else"
+    require(fits, where, expected=f"floats of shape {shape}", found=found)
     try:
         values = trial[...]
-    except OSError as error:
-        raise InputError.about(path, expected=f"a readable {trial.name}", found=str(error)) from error
-    values[np.asarray(trial.attrs.get("nan_indices", []), dtype=np.int64)] = np.nan
+        values[np.asarray(trial.attrs.get("nan_indices", []), dtype=np.int64)] = np.nan
+    except (OSError, ValueError, IndexError) as error:
+        raise InputError.about(where, expected="a readable trial with nan_indices", found=str(error)) from error
     with np.errstate(over="ignore"):
         return values[vertices].astype(np.float32)

@@ -68,8 +68,11 @@ def clips(path: Path, windows: Sequence[Window], *, count: int, pixels: int) -> 
         InputError: as `frames`.
     """
     path = Path(path)
-    for window, held in (_of_folder if path.is_dir() else _of_movie)(path, windows):
-        yield _pick(path, window, held, count=count, pixels=pixels)
+    try:
+        for window, held in (_of_folder if path.is_dir() else _of_movie)(path, windows):
+            yield _pick(path, window, held, count=count, pixels=pixels)
+    except PermissionError as error:
+        raise InputError.about(path, expected="a clip that may be read", found=error.strerror or "none") from error
 
 
 def _of_movie(path: Path, windows: Sequence[Window]) -> Iterator[tuple[Window, list[Frame]]]:
@@ -93,11 +96,16 @@ def _of_folder(path: Path, windows: Sequence[Window]) -> Iterator[tuple[Window, 
     if timed:
         expected = f"a movie, to cut {timed[0][0]:g} s to {timed[0][1]:g} s out of it"
         raise InputError.about(path, expected=expected, found="a folder")
-    pictures = [file for file in path.iterdir() if file.suffix.lower() in PICTURES]
+    pictures = pictures_of(path)
     # By the numbers in the names, padded or not: 9.jpg before 10.jpg.
     pictures.sort(key=lambda file: [int(part) if part.isdecimal() else part for part in re.split(r"(\d+)", file.name)])
     for window in windows:
         yield window, pictures
+
+
+def pictures_of(folder: Path) -> list[Path]:
+    """Pictures in a folder; not what macOS calls ._1.jpg, which holds no picture."""
+    return [f for f in folder.iterdir() if f.suffix.lower() in PICTURES and not f.name.startswith(".")]
 
 
 def iterate(stimuli: pd.DataFrame, *, count: int, pixels: int) -> Iterator[tuple[int, np.ndarray]]:

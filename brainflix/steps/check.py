@@ -72,9 +72,10 @@ def _chosen(config: Mapping[str, Any], only: list[str] | None) -> dict[str, bool
 def _report(name: str, config: Mapping[str, Any], needed: bool) -> dict[str, Any]:
     """All that is said of a dataset, JSON-able."""
     entry = config["datasets"][name]
-    module, root = datasets.adapter(entry["adapter"]), Path(entry["root"])
+    module = datasets.adapter(entry["adapter"])
+    root = getattr(module, "home", Path)(Path(entry["root"]))  # to which what is fetched is unpacked
     planned = name in config["phantom"] and not (root / datasets.SIMULATED_MARKS[-1]).exists()  # whole
-    findings = Findings(simulated=True) if planned else examine(entry)
+    findings = Findings(simulated=True) if planned else examine({**entry, "root": str(root)})
     facts = module.FACTS
     return {
         "adapter": entry["adapter"],

@@ -8,7 +8,7 @@ import pandas as pd
 
 from brainflix import artifacts
 from brainflix.datasets import adapter
-from brainflix.datasets.base import splits
+from brainflix.datasets.base import is_there, splits
 from brainflix.datasets.overlap import shares_time
 from brainflix.errors import InputError
 from brainflix.settings import Options
@@ -33,7 +33,7 @@ def index(*, dataset: str, root: Path, subjects: list[str], options: Options, ou
     splits(table)  # refuses a stimulus that is listed twice
     _refuse_overlap(table, dataset)
     movies = table["path"].drop_duplicates().tolist()
-    missing = [movie for movie in movies if not Path(movie).exists()]
+    missing = [movie for movie in movies if not is_there(Path(movie))]
     if missing:
         found = f"{len(missing):,} missing, first {missing[0]}"
         raise InputError.about(root, expected=f"{len(movies):,} movies of {dataset}", found=found)

@@ -94,7 +94,7 @@ def test_annotations_of_another_form_are_refused(bmd, tmp_path, text):
         adapter.captions(root=tmp_path, stimuli=table)
 
 
-@pytest.mark.parametrize("sentences", [None, [], ["only one"], ["six"] * 6])
+@pytest.mark.parametrize("sentences", [None, [], ["only one"], ["six"] * 6, [None, "a", "b", "c", "d"]])
 def test_other_than_five_captions_are_refused(bmd, tmp_path, sentences):
     root, _ = bmd
     table = adapter.stimuli(root=root, subjects=["01"], options=studies.BMD)
@@ -117,6 +117,10 @@ def test_other_than_five_captions_are_refused(bmd, tmp_path, sentences):
         (
             (np.zeros((4, 2, 91_282)), ["vid0001", "vid0002", "vid0009", "vid0004"]),
             "expected clips vid0001 to vid0004, found no .*0003",
+        ),
+        *(
+            ((np.zeros((4, 2, 91_282)), names), "expected a name for each of 4 clips, found other names")
+            for names in (None, [f"vid000{n}" for n in (1, 2, 3, 4, 4)], [f"vid000{n}" for n in (1, 2, 3, 3)])
         ),
     ],
 )

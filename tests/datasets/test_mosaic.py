@@ -126,7 +126,31 @@ def shorten(file):
     file["betas"][key] = np.zeros(59_412)
 
 
+def replace(make):
+    def damage(file):
+        key = next(iter(file["betas"]))
+        del file["betas"][key]
+        make(file["betas"], key)
+
+    return damage
+
+
+def attribute(value):
+    return lambda file: next(iter(file["betas"].values())).attrs.__setitem__("nan_indices", value)
+
+
+def no_group(file):
+    del file["betas"]
+    file["betas"] = np.zeros(3)
+
+
 DAMAGES = {
+    "betas that are no group": (no_group, "expected a group betas, found betas, nan_indices_all"),
+    "a trial that is a group": (replace(lambda betas, key: betas.create_group(key)), "found something else"),
+    "a link to nothing": (replace(lambda b, key: b.__setitem__(key, h5py.SoftLink("/none"))), "found something else"),
+    "a link to no file": (replace(lambda b, key: b.__setitem__(key, h5py.ExternalLink("no", "/"))), "something else"),
+    "a vertex too far": (attribute(np.array([91_282])), "expected a readable trial with nan_indices, found index"),
+    "words for vertices": (attribute("none"), "expected a readable trial with nan_indices, found invalid"),
     "another subject": (rename("sub-01", "sub-02"), "names such as sub-01_BMD_stimulus-"),
     "another study": (rename("_BMD_", "_NSD_"), "names such as sub-01_BMD_stimulus-"),
     "no repeat": (rename("_rep-0", ""), "names such as sub-01_BMD_stimulus-"),

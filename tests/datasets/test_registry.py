@@ -40,6 +40,15 @@ def test_what_is_missing_is_said_in_one_sentence_with_a_way_out(name, tmp_path):
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_folder_that_cannot_be_entered_is_refused_by_name(name, tmp_path):
+    """Root may enter every folder, but no link to itself."""
+    root = tmp_path / "raw"
+    root.symlink_to(root)
+    with pytest.raises(InputError, match=r"raw/.*: expected a file or none, found Too many levels of symbolic links"):
+        datasets.what_is_missing(name, root, [studies.SUBJECT[name]], studies.OPTIONS[name])
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_an_unknown_or_lacking_option_is_refused_by_name(name, tmp_path):
     module, options = datasets.adapter(name), studies.OPTIONS[name]
     with pytest.raises(InputError, match=f"options of dataset {name}: .*colour"):

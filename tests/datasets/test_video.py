@@ -133,6 +133,7 @@ def _write_pictures(folder, frames, name="{}.png"):
 def test_a_folder_of_pictures_is_a_clip_in_the_order_of_their_numbers(tmp_path, name):
     _write_pictures(tmp_path / "0001", raw.numbered(60), name)
     (tmp_path / "0001" / "notes.txt").write_text("not a frame")
+    (tmp_path / "0001" / f"._{name.format(1)}").write_bytes(b"what macOS leaves on other people's disks")
     frames = video.frames(tmp_path / "0001", count=15, pixels=24)
     assert frames.shape == (15, 24, 24, 3)
     assert numbers(frames) == np.linspace(0, 59, 15).astype(int).tolist()
@@ -166,6 +167,15 @@ def test_a_folder_without_pictures_is_refused(tmp_path, files, complaint):
         (tmp_path / "0001" / name).write_bytes(content)
     with pytest.raises(InputError, match=complaint):
         video.frames(tmp_path / "0001", count=2, pixels=16)
+
+
+def test_a_folder_that_may_not_be_entered_is_refused(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(type(tmp_path), "is_dir", refuse)
+    with pytest.raises(InputError, match=r"0001\.mp4: expected a clip that may be read, found Permission denied"):
+        video.frames(tmp_path / "0001.mp4", count=2, pixels=16)
 
 
 def test_a_window_of_a_folder_is_refused_as_pictures_have_no_times(tmp_path):

@@ -141,6 +141,11 @@ def series(volumes, step_seconds):
     return lambda path: raw.write_series(path, np.zeros((volumes, 91_282), np.float32), step_seconds=step_seconds)
 
 
+def folder(path):
+    path.unlink()
+    path.mkdir()
+
+
 FOUR_CAPTIONS = json.dumps({"0001": {"text_descriptions": ["a"] * 4}})
 # What is done to which file of which study, and what has to be said of it.
 DAMAGES = {
@@ -152,6 +157,7 @@ DAMAGES = {
     "a truncated pickle": ("bmd", "*task-train_normalized.pkl", lambda p: os.truncate(p, 10**6), "truncated"),
     "a truncated movie": ("bmd", "0001.mp4", lambda p: os.truncate(p, p.stat().st_size // 2), "a whole movie"),
     "an empty movie": ("cc2017", "test1.mp4", lambda p: p.write_bytes(b""), "found an empty one"),
+    "a folder without pictures": ("bmd", "0002.mp4", folder, "a file, or pictures of a clip, found a folder without"),
     "four captions": (
         "bmd",
         "annotations.json",
@@ -191,6 +197,17 @@ def test_damage_is_one_sentence_that_names_the_file(case, copy, tmp_path, capsys
     assert error is not None and not report["ok"]
     assert any(sentence in problem and str(root) in problem for problem in report["problems"]), report["problems"]
     assert not any("\n" in problem for problem in report["problems"])
+
+
+def test_the_folder_in_cc2017s_archives_may_be_the_root(copy, tmp_path, capsys):
+    root = copy("cc2017") / "video_fmri_dataset"
+    (root / "stimuli/test2.mp4").unlink()
+    report, error = run("cc2017", root, tmp_path, capsys)
+    assert error and (report["missing"], report["without_source"]) == (["video_fmri_dataset/stimuli/test2.mp4"], [])
+    assert report["fetch"][0]["commands"][-1].endswith(f"-d {root.parent}") and report["state"] == "real"
+    (root.parent / "phantom.json").touch()
+    assert run("cc2017", root, tmp_path, capsys)[0]["state"] == "simulated"
+    assert datasets.is_simulated(root)
 
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
