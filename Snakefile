@@ -28,6 +28,11 @@ configfile: workflow.source_path("config/paper.yaml")
 report: "workflow/report/workflow.rst"
 
 
+if "container" in config:
+
+    container: config["container"]
+
+
 include: "workflow/rules/common.smk"
 include: "workflow/rules/phantom.smk"
 include: "workflow/rules/recordings.smk"
