@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from brainflix.errors import InputError
 
@@ -32,8 +33,8 @@ class Job:
 
 def planned(
     targets: Sequence[str], *, snakefile: Path, configfiles: Sequence[Path], everything: bool = False
-) -> list[Job]:
-    """Jobs that are still to be run for some targets, seen from the current folder.
+) -> tuple[list[Job], dict[str, Any]]:
+    """Jobs that are still to be run for some targets, seen from the current folder, and the whole configuration.
 
     Args:
         everything: as if nothing had been made yet.
@@ -59,14 +60,15 @@ def planned(
             dag.execute_workflow(executor="dryrun")
             # Not public, but all that tells local jobs; Snakemake is held to one major version.
             inner = workflow._workflow
-            return [_job(job, inner) for job in inner.dag.needrun_jobs(exclude_finished=False)]
+            jobs = [_job(job, inner) for job in inner.dag.needrun_jobs(exclude_finished=False)]
+            return jobs, inner.globals["config"]
     except (WorkflowError, RuleException) as error:
         raise InputError(f"snakemake: {error}") from error
     except SystemExit as error:  # the Snakefile refused the configuration or missing data, in a sentence
         raise InputError(str(error.code).removeprefix("brainflix: ")) from error
 
 
-def _job(job: object, workflow: object) -> Job:
+def _job(job: Any, workflow: Any) -> Job:
     resources = job.resources
     return Job(
         rule=job.rule.name,

@@ -7,7 +7,6 @@ from json import dumps
 from pathlib import Path
 from typing import Any
 
-from brainflix import config as names
 from brainflix import costs, devices, jobs
 from brainflix.config import Config
 from brainflix.jobs import Job
@@ -42,10 +41,8 @@ def plan(
         InputError: an unknown device or target, a wrong configuration, or raw data are missing.
     """
     devices.device(device)
-    config = names.load([snakefile.parent / "config" / "paper.yaml", *(configfile or [])])
-    found = estimate(
-        config, jobs.planned(targets, snakefile=snakefile, configfiles=configfile or [], everything=everything), device
-    )
+    planned, config = jobs.planned(targets, snakefile=snakefile, configfiles=configfile or [], everything=everything)
+    found = estimate(config, planned, device)
     print(dumps(found, indent=2) if json else "\n".join(_lines(found, device)))
 
 

@@ -27,7 +27,7 @@ def plan(folder, targets, overlay=None):
     layers = [folder / "study.yaml", folder / "edit.yaml"]
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        return jobs.planned(targets, snakefile=ROOT / "Snakefile", configfiles=layers)
+        return jobs.planned(targets, snakefile=ROOT / "Snakefile", configfiles=layers)[0]
 
 
 @pytest.fixture(scope="module")

@@ -90,7 +90,7 @@ def test_the_table_is_readable(study, monkeypatch, capsys):
     [
         ({"device": "H9000"}, "--device: expected one of H100, A100, V100, CPU, found H9000"),
         ({"targets": ["results/nothing/metrics.csv"]}, "snakemake: .*results/nothing/metrics.csv"),
-        ({"snakefile": "none/Snakefile"}, r"none/config/paper.yaml: expected a YAML file|expected the project's"),
+        ({"snakefile": "none/Snakefile"}, "none/Snakefile: expected the project's Snakefile"),
         ({"configfile": []}, "Raw data are missing"),
     ],
 )

@@ -61,6 +61,20 @@ def test_a_wrong_config_of_another_repository_is_refused_in_a_sentence(tmp_path)
     assert code == 1 and "'treads' was unexpected" in text and "Traceback" not in text
 
 
+def test_snakedeploy_deploys_it(tmp_path):
+    """As snakedeploy 0.17 does it: links are followed, and config/config.yaml is the module's configuration."""
+    shutil.copytree(ROOT / "config", tmp_path / "config")
+    shutil.copytree(ROOT / "profiles", tmp_path / "profiles")
+    module = OUTER.split("rule mine")[0].replace('"{root}/config/paper.yaml"', '"config/config.yaml"')
+    module = module.replace("{root}/Snakefile", "{root}/workflow/Snakefile").replace(" as brainflix_*", "")
+    (tmp_path / "workflow").mkdir()
+    (tmp_path / "workflow" / "Snakefile").write_text(module.format(root=ROOT))
+    paper = yaml.safe_load((ROOT / "config" / "paper.yaml").read_text())
+    (tmp_path / "overlay.yaml").write_text(yaml.safe_dump({"phantom": phantom_section(paper, "bmd")}))
+    code, text = run(tmp_path, "--dry-run", "results/bmd/oracle/metrics.csv")
+    assert code == 0 and "\nsummarize " in text, text[-3000:]
+
+
 def test_the_workflow_catalog_finds_what_it_looks_for():
     """https://snakemake.github.io/snakemake-workflow-catalog: a Snakefile, config/README.md, and the catalog's file."""
     usage = yaml.safe_load((ROOT / ".snakemake-workflow-catalog.yml").read_text())["usage"]
