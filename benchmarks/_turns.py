@@ -135,12 +135,12 @@ def evict(path: Path) -> None:
         os.posix_fadvise(file.fileno(), 0, 0, os.POSIX_FADV_DONTNEED)
 
 
-def report(comparisons: list[Comparison]) -> None:
-    """Print a table and, as the last line, JSON: the first comparison, with the others under ``parts``."""
+def report(comparisons: list[Comparison], **facts: Any) -> None:
+    """Print a table and, as the last line, JSON: the first comparison and ``facts``, the others under ``parts``."""
     records = [comparison.record() for comparison in comparisons]
     print("what\tunit\tours\tpeer\tratio\tbar\tfloor/ours\tours MB\tmemory ratio\tpeer is")
     for r in records:
         cells = [f"{r[key]:.3g}" if r[key] is not None else "-" for key in ("ours", "peer_value", "ratio", "bar")]
         more = [f"{r[key]:.3g}" if r[key] is not None else "-" for key in ("floor_ratio", "ours_mb", "memory_ratio")]
         print("\t".join([r["name"], r["unit"], *cells, *more, r["peer"]]))
-    print(json.dumps({**records[0], "parts": records[1:], "all_met": all(r["met"] for r in records)}))
+    print(json.dumps({**records[0], **facts, "parts": records[1:], "all_met": all(r["met"] for r in records)}))
