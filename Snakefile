@@ -7,9 +7,9 @@
 #   results/{dataset}/reliability/sub-{subject}.h5                              reliability
 #   results/{dataset}/qc/sub-{subject}.csv .dscalar.nii  qc.csv                  qc, stack
 #   results/{dataset}/targets/{target}.h5  {target}-each.h5  {target}-mean.h5    extract, extract --each, average
-#   results/encoders/{encoder}/{scope}/seed-{seed}/encoder.safetensors          pretrain, align
+#   results/encoders/{encoder}/{scope}/seed-{seed}/encoder.safetensors .csv     pretrain, align, import_mbm
 #   results/encoders/{encoder}/{scope}/seed-{seed}/{dataset}/sub-{subject}.h5   embed
-#   results/regressors/{regressor}/{scope}/seed-{seed}/{target}.safetensors     regress
+#   results/regressors/{regressor}/{scope}/seed-{seed}/{target}.safetensors .csv  regress
 #   .../{regressor}/{scope}/seed-{seed}/{dataset}/sub-{subject}/{target}.h5     predict (.csv: measure)
 #   results/{dataset}/{variant}/seed-{seed}/sub-{subject}/                      describe, generate, evaluate
 #   results/{dataset}/{variant}/metrics.csv                                     summarize
@@ -17,6 +17,7 @@
 #   results/ablations/{variant}/metrics.csv                                     one ablation, on BMD
 #   results/{dataset}/provenance.json  (ablations and variants too)             provenance
 #   results/figures/gallery-{dataset}.png .mp4  qc-{dataset}-{subject}.png      gallery, qc
+#   results/figures/training-{dataset}.svg                                      curves
 from snakemake.utils import min_version
 
 min_version("9.27")

@@ -39,6 +39,7 @@ STEPS = {
     "summarize": "Turn scores into values with intervals and chance.",
     "headline": "Put the variants of a dataset into one table.",
     "gallery": "Draw stimuli, reconstructions and oracle side by side.",
+    "curves": "Draw how the loss fell in training.",
     "show": "Print result tables.",
     "plan": "Estimate jobs, hours and disk of what is still to be made.",
     "status": "Say what a run of the workflow is doing: jobs by rule, training, failures.",

@@ -11,7 +11,7 @@ import math
 import mmap
 import os
 import sys
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -191,6 +191,18 @@ def _rows(number: int, file: artifacts.Samples) -> pd.DataFrame:
         part=number,
         position=np.arange(len(file.rows)),
     )
+
+
+def refuse_other_vertices(path: Path, header: Mapping[str, Any], cohort: Cohort) -> None:
+    """Stop where an encoder, whose file has this header, is given responses of another length or list of vertices.
+
+    Raises:
+        InputError: it is.
+    """
+    artifacts.common_about([header, cohort.about], "space")
+    if header["vertices"] != cohort.shape[0]:
+        expected, listed = f"an encoder of {cohort.shape[0]:,} vertices as in {cohort.paths[0]}", header["vertices"]
+        raise InputError.about(path, expected=expected, found=f"one of {listed:,}")
 
 
 def match(cohort: Cohort, targets: Cohort) -> np.ndarray:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import atexit
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
@@ -183,7 +184,9 @@ def together(model: nn.Module, loss: Callable[..., Tensor]) -> tuple[Callable[..
     if processes is None:
         return loss, nullcontext
     _see_all_rows(model)
-    objective = processes.prepare_model(_objective(model, loss))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # the library's own argument has a new name since
+        objective = processes.prepare_model(_objective(model, loss))
 
     def later() -> AbstractContextManager[Any]:
         return processes.no_sync(objective)

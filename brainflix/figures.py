@@ -6,7 +6,7 @@ The same arrays give the same bytes: fonts come with matplotlib, and no file car
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from fractions import Fraction
 from pathlib import Path
@@ -18,6 +18,7 @@ from brainflix.atomic import replacing
 
 _INK, _QUIET, _PAPER = "#1b1b1b", "#6b6b6b", "white"
 _POINT_PIXELS = 4 / 3  # at 96 dots per inch
+Line = tuple[np.ndarray, np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -132,3 +133,30 @@ def write_mp4(path: Path, pictures: np.ndarray, *, fps: float, repeats: int) -> 
         for picture in np.concatenate([pictures] * repeats):
             container.mux(stream.encode(av.VideoFrame.from_ndarray(picture, format="rgb24")))
         container.mux(stream.encode())
+
+
+def write_lines(path: Path, panels: Mapping[str, Mapping[str, Line]], *, x: str, y: str) -> None:
+    """Write small multiples as SVG: a panel for each key, in it a line (x, y) for each name.
+
+    Args:
+        x, y: what the axes are.
+    """
+    import matplotlib as mpl
+    from matplotlib.figure import Figure
+
+    columns = min(len(panels), 3)
+    rows = -(-len(panels) // columns)
+    style = {"svg.hashsalt": "brainflix", "svg.fonttype": "none", "font.size": 8, "axes.edgecolor": _QUIET}
+    with mpl.rc_context(style), replacing(path) as partial:
+        figure = Figure(figsize=(3.4 * columns, 2.5 * rows), layout="constrained", facecolor=_PAPER)
+        for place, (title, lines) in enumerate(panels.items(), start=1):
+            axes = figure.add_subplot(rows, columns, place)
+            shades = mpl.colormaps["viridis"](np.linspace(0, 0.85, len(lines)))
+            for (name, (across, up)), shade in zip(lines.items(), shades, strict=True):
+                axes.plot(across, up, color=shade, linewidth=1.2, label=name)
+            axes.set_title(title, loc="left", fontsize=9, color=_INK)
+            axes.set_xlabel(x, color=_QUIET)
+            axes.set_ylabel(y, color=_QUIET)
+            axes.spines[["top", "right"]].set_visible(False)
+            axes.legend(frameon=False, fontsize=6)
+        figure.savefig(partial, format="svg", metadata={"Date": None})

@@ -86,5 +86,8 @@ class AlignSettings:
             value = getattr(self, name)
             if value is not None and value < 1:
                 raise InputError(f"settings: {name} must be at least 1, found {value}")
+        if self.training.batch < 2 * self.training.accumulate:
+            found = f"batch {self.training.batch} with accumulate {self.training.accumulate}"
+            raise InputError.about("settings", expected="at least two rows at a time, to contrast", found=found)
         if self.mbm_weight < 0:
             raise InputError(f"settings: mbm_weight must not be negative, found {self.mbm_weight:g}")

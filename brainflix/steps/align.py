@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from brainflix import artifacts
-from brainflix.cohort import Cohort, read_cohort
+from brainflix.cohort import Cohort, read_cohort, refuse_other_vertices
 from brainflix.errors import InputError
 from brainflix.models.alignment_settings import AlignSettings
 from brainflix.settings import Settings
@@ -72,7 +72,7 @@ def align(
     device = use_threads(threads)
     encoder, masked, before = _start(init, with_decoder=settings.mbm_weight > 0)
     cohort = read_cohort(responses, kind="responses", splits=("train",), agree=("space",))
-    artifacts.common_about([before, cohort.about], "space")
+    refuse_other_vertices(init, before, cohort)
     captions = read_cohort(targets, kind="targets", splits=("train",), agree=("model", "revision", "settings", "each"))
     texts = texts_of(cohort, captions, each=settings.sample_captions)
     model = Alignment(encoder, settings, text_width=captions.shape[0], subjects=cohort.sources, seed=seed)

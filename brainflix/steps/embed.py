@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from brainflix import artifacts
-from brainflix.cohort import read_cohort
+from brainflix.cohort import read_cohort, refuse_other_vertices
 
 
 def embed(*, encoder: Path, responses: list[Path], out: list[Path], threads: int, batch: int = 64) -> None:
@@ -37,8 +37,8 @@ def embed(*, encoder: Path, responses: list[Path], out: list[Path], threads: int
         adapter.to(device)
     for source, destination in zip(responses, out, strict=True):
         before = artifacts.read(source, kind="responses", load=False)
-        cohort = read_cohort([source], kind="responses", splits=set(before.rows["split"]))
-        artifacts.common_about([header, before.about], "space")
+        cohort = read_cohort([source], kind="responses", splits=set(before.rows["split"]), agree=("space",))
+        refuse_other_vertices(encoder, header, cohort)
         about = {**before.about, "encoder": {k: header[k] for k in ("model", "stages")}}
         with (
             artifacts.create(

@@ -8,7 +8,7 @@ from typing import Any
 
 from brainflix import artifacts
 from brainflix.checkpoints import differences
-from brainflix.cohort import Cohort, read_cohort
+from brainflix.cohort import Cohort, read_cohort, refuse_other_vertices
 from brainflix.errors import InputError
 from brainflix.models.mbm import MaskedBrainModel, MbmSettings, initialise, load_model
 from brainflix.settings import Settings
@@ -32,6 +32,7 @@ def pretrain(
     checkpoints: Path,
     threads: int,
     init: Path | None = None,
+    curve: Path | None = None,
     checkpoint_seconds: float = 300.0,
     max_seconds: float | None = None,
 ) -> None:
@@ -48,19 +49,21 @@ def pretrain(
     checkpoints: folder for the state of an unfinished run and its training curve.
     threads: CPU threads.
     init: weights of encoder and decoder to go on from, of the same settings; new ones without it.
+    curve: table of the loss as training went: step, epoch, learning_rate, loss.
     checkpoint_seconds: time between checkpoints.
     max_seconds: save and leave with exit code 75 after so long.
     """
     import torch
 
-    from brainflix.checkpoints import Checkpoints
+    from brainflix import crew
+    from brainflix.checkpoints import Checkpoints, write_curve
     from brainflix.training import train, use_threads
 
     device = use_threads(threads)
     cohort = read_cohort(responses, kind="responses", splits=("train", "rest"), agree=("space",))
     model, before = _start(init, settings.model, cohort, seed)
     model.to(device)
-    stage = {"step": "pretrain", "training": asdict(settings.training), "on": cohort.sources, "seed": seed}
+    stage = {"step": "pretrain", "training": settings.training.stated(len(cohort)), "on": cohort.sources, "seed": seed}
     header = {**before, "stages": [*before["stages"], stage]}
     store = Checkpoints(
         checkpoints,
@@ -68,17 +71,22 @@ def pretrain(
         every_seconds=checkpoint_seconds,
         max_seconds=max_seconds,
     )
-    curve = train(
+    losses = train(
         name="pretrain",
         model=model,
-        loss=lambda rows, generator: model.loss(torch.from_numpy(cohort.take(rows)).to(device), generator),
+        loss=lambda x, generator: model.loss(x.to(device, non_blocking=True), generator),
+        fetch=lambda rows: torch.from_numpy(cohort.take(rows)),
+        hints=cohort,
         n_rows=len(cohort),
         settings=settings.training,
         seed=seed,
         store=store,
     )
-    artifacts.save_weights(out, model.cpu().state_dict(), header)
-    store.finish(curve)
+    if crew.is_main():
+        artifacts.save_weights(out, model.cpu().state_dict(), header)
+        if curve is not None:
+            write_curve(curve, losses)
+        store.finish(losses)
 
 
 def _start(
@@ -91,7 +99,7 @@ def _start(
         about = {"kind": "encoder", "vertices": cohort.shape[0], "model": asdict(settings), "stages": []}
         return model, {**about, "simulated": cohort.about["simulated"], "space": cohort.about["space"]}
     tensors, header = artifacts.load_weights(init, kind="encoder")
-    artifacts.common_about([header, cohort.about], "space")
+    refuse_other_vertices(init, header, cohort)
     if changed := differences(header["model"], asdict(settings)):
         raise InputError.about(
             init, expected="the model that the settings describe", found=f"another ({'; '.join(changed)})"

@@ -386,6 +386,42 @@ def test_responses_on_other_vertices_are_refused(study):
         embed(encoder=encoder, responses=study.responses[:1], out=[study.path("x.h5")], threads=1)
 
 
+def test_an_encoder_of_other_vertices_is_refused_before_any_work(study):
+    encoder = run_pretrain(study, study.path("e.safetensors"))
+    shorter = artifacts.read(study.responses[0], kind="responses")
+    path = study.path("shorter.h5")
+    artifacts.write(path, Samples("responses", shorter.values[:, 1:], shorter.rows, ("vertex",), "z", shorter.about))
+    expected = "e.safetensors: expected an encoder of 49 vertices as in .*shorter.h5, found one of 50"
+    with pytest.raises(InputError, match=expected):
+        embed(encoder=encoder, responses=[path], out=[study.path("x.h5")], threads=1)
+    with pytest.raises(InputError, match=expected):
+        run_align(study, encoder, study.path("a.safetensors"), responses=[path])
+    with pytest.raises(InputError, match=expected):
+        run_pretrain(study, study.path("p.safetensors"), responses=[path], init=encoder)
+    assert not any(study.path(name).exists() for name in ("x.h5", "a.safetensors", "p.safetensors"))
+
+
+def test_one_response_is_too_few_for_any_training(study):
+    first = artifacts.read(study.responses[0], kind="responses")
+    one = first.where(np.arange(len(first.rows)) == int(np.flatnonzero(first.rows["split"] == "train")[0]))
+    path = study.path("one.h5")
+    artifacts.write(path, one)
+    encoder = run_pretrain(study, study.path("e.safetensors"))
+    with pytest.raises(InputError, match="pretrain: expected at least a batch of 16 training rows, found 1"):
+        run_pretrain(study, study.path("p.safetensors"), responses=[path])
+    with pytest.raises(InputError, match="align: expected at least a batch of 16 training rows, found 1"):
+        run_align(study, encoder, study.path("a.safetensors"), responses=[path])
+    for model, settings in (("ridge", RIDGE), ("mlp", MLP)):
+        with pytest.raises(InputError, match="expected responses to at least 2 training stimuli, found those to one"):
+            run_regress(study, study.path("z.safetensors"), features=[path], model=model, settings=settings)
+
+
+def test_a_contrast_of_single_rows_is_refused():
+    training = TrainingSettings(**{**TRAINING, "accumulate": 16})
+    with pytest.raises(InputError, match="at least two rows at a time, to contrast, found batch 16 with accumulate 16"):
+        AlignSettings(loss=LOSS, **OFF, training=training)
+
+
 @pytest.mark.parametrize("settings", [{"penalties": [1.0]}, {**RIDGE, "fold": 3}, {"penalties": "x", "folds": 2}])
 def test_settings_with_missing_unknown_or_wrong_keys_are_refused(study, settings):
     with pytest.raises(InputError, match="settings"):

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from brainflix import config as names
 from brainflix import consistency, locks, paths, rawfiles, records, runlog, slurm
-from brainflix import validation
+from brainflix import trained, validation
 from brainflix.errors import InputError
 
 

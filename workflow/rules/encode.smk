@@ -1,4 +1,7 @@
 # Stage 1: masked brain modelling (or what others published), alignment, and running the encoder.
+SEGMENT = 1440  # minutes of a training job; one that needs more goes on in the next
+
+
 rule import_mbm:
     input:
         lambda w: config["encoders"][w.encoder]["import"],
@@ -19,15 +22,13 @@ rule import_mbm:
         "brainflix import-mbm {input:q} --pool {params.pool} --out {output} > {log} 2>&1"
 
 
-SEGMENT = 1440  # minutes of a training job; one that needs more goes on in the next
-
-
 rule pretrain:
     input:
         init=asked(paths.initial_encoder),
         responses=asked(paths.learned_responses),
     output:
-        ENCODER + "/encoder.safetensors",
+        weights=ENCODER + "/encoder.safetensors",
+        curve=ENCODER + "/encoder.csv",
     log:
         "results/logs/pretrain/{encoder}/{scope}/seed-{seed}.log",
     benchmark:
@@ -39,6 +40,7 @@ rule pretrain:
     threads: config["threads"]
     resources:
         gpu=1,
+        launch="",  # config/README.md: several processes
         mem_mb=lambda wildcards, attempt: 32000 * attempt,
         runtime=SEGMENT,
         checkpoint_seconds=300,
@@ -48,9 +50,10 @@ rule pretrain:
         settings=settings("pretrain"),
         checkpoints="results/checkpoints/pretrain/{encoder}/{scope}/seed-{seed}",
     shell:
-        "brainflix pretrain {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"
+        "{resources.launch} brainflix pretrain {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"
         " --checkpoints {params.checkpoints} --checkpoint-seconds {resources.checkpoint_seconds}"
-        " $(within {resources.runtime}) --threads {params.threads} --out {output} > {log} 2>&1"
+        " $(within {resources.runtime}) --threads {params.threads}"
+        " --out {output.weights} --curve {output.curve} > {log} 2>&1"
 
 
 rule align:
@@ -59,7 +62,8 @@ rule align:
         responses=asked(paths.learned_responses),
         targets=asked(paths.learned_texts),
     output:
-        ENCODER + "/encoder.safetensors",
+        weights=ENCODER + "/encoder.safetensors",
+        curve=ENCODER + "/encoder.csv",
     log:
         "results/logs/align/{encoder}/{scope}/seed-{seed}.log",
     benchmark:
@@ -71,6 +75,7 @@ rule align:
     threads: config["threads"]
     resources:
         gpu=1,
+        launch="",  # config/README.md: several processes
         mem_mb=lambda wildcards, attempt: 32000 * attempt,
         runtime=SEGMENT,
         checkpoint_seconds=300,
@@ -80,9 +85,10 @@ rule align:
         settings=lambda w: json.dumps(names.alignment(config, w.encoder)),
         checkpoints="results/checkpoints/align/{encoder}/{scope}/seed-{seed}",
     shell:
-        "brainflix align {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"
+        "{resources.launch} brainflix align {params.inputs} --settings {params.settings:q} --seed {wildcards.seed}"
         " --checkpoints {params.checkpoints} --checkpoint-seconds {resources.checkpoint_seconds}"
-        " $(within {resources.runtime}) --threads {params.threads} --out {output} > {log} 2>&1"
+        " $(within {resources.runtime}) --threads {params.threads}"
+        " --out {output.weights} --curve {output.curve} > {log} 2>&1"
 
 
 rule embed:

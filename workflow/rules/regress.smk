@@ -4,13 +4,15 @@ rule regress:
         features=asked(paths.learned_features),
         targets=asked(paths.learned_targets),
     output:
-        REGRESSOR + "/{target}.safetensors",
+        weights=REGRESSOR + "/{target}.safetensors",
+        curve=REGRESSOR + "/{target}.csv",
     log:
         "results/logs/regress/{regressor}/{scope}/seed-{seed}/{target}.log",
     benchmark:
         "results/benchmarks/regress/{regressor}/{scope}/seed-{seed}/{target}.tsv"
     threads: config["threads"]
     resources:
+        launch="",
         gpu=lambda w: int(config["regressors"][w.regressor]["model"] == "mlp"),
         mem_mb=lambda wildcards, attempt: 16000 * attempt,
         runtime=lambda wildcards, attempt: 240 * attempt,
@@ -22,9 +24,10 @@ rule regress:
         settings=lambda w: settings(config["regressors"][w.regressor]["model"]),
         checkpoints="results/checkpoints/regress/{regressor}/{scope}/seed-{seed}/{target}",
     shell:
-        "brainflix regress {params.inputs} --model {params.model} --settings {params.settings:q} --seed {wildcards.seed}"
+        "{resources.launch} brainflix regress {params.inputs} --model {params.model} --settings {params.settings:q} --seed {wildcards.seed}"
         " --checkpoints {params.checkpoints} --checkpoint-seconds {resources.checkpoint_seconds}"
-        " $(within {resources.runtime}) --threads {params.threads} --out {output} > {log} 2>&1"
+        " $(within {resources.runtime}) --threads {params.threads}"
+        " --out {output.weights} --curve {output.curve} > {log} 2>&1"
 
 
 rule predict:

@@ -77,6 +77,29 @@ rule gallery:
         " --out {output.png} --mp4 {output.mp4} > {log} 2>&1"
 
 
+rule curves:
+    input:
+        curves=lambda w: list(asked(trained.curves)(w).values()),
+    output:
+        report(
+            "results/figures/training-{dataset}.svg",
+            category="figures",
+            caption="../report/training.rst",
+        ),
+    log:
+        "results/logs/curves/{dataset}.log",
+    wildcard_constraints:
+        dataset=one_of(config["headline"]),
+    resources:
+        mem_mb=2000,
+        runtime=10,
+    params:
+        inputs=flags,
+        labels=lambda w: shlex.join(asked(trained.curves)(w)),
+    shell:
+        "brainflix curves {params.inputs} --labels {params.labels} --out {output} > {log} 2>&1"
+
+
 localrules:
     headline,
     ablation,
