@@ -2,7 +2,9 @@
 
 import math
 
+import numpy as np
 import pytest
+import scipy.special
 import torch
 
 from brainflix.models.losses import ContrastiveSettings, contrastive_loss
@@ -74,4 +76,36 @@ def test_without_repeats_the_two_notions_of_right_agree():
     torch.testing.assert_close(
         contrastive_loss(brain, captions, stimuli, with_(positives="stimulus")),
         contrastive_loss(brain, captions, stimuli, PAPER),
+    )
+
+
+def reference(brain, captions, stimuli, scale) -> float:
+    """Symmetric InfoNCE with several right answers, written out in numpy: for each row the mean log-probability of
+    the captions of its stimulus, for each caption that of the responses to it, and the mean of both."""
+    brain, captions, stimuli = (x.numpy() for x in (brain, captions, stimuli))
+    unit = [x / np.linalg.norm(x, axis=1, keepdims=True) for x in (brain, captions)]
+    cosines, total = scale * unit[0] @ unit[1].T, 0.0
+    for scores in (cosines, cosines.T):
+        for i, row in enumerate(scores):
+            right = np.flatnonzero(stimuli == stimuli[i])
+            total -= np.mean([row[j] - scipy.special.logsumexp(row) for j in right])
+    return total / (2 * len(stimuli))
+
+
+@pytest.mark.parametrize("stimuli", [[0, 1, 2, 3, 4, 5, 6], [0, 1, 0, 2, 2, 2, 1], [3, 3, 3, 3, 3, 3, 3]])
+@pytest.mark.parametrize("scale", [1.0, 14.3, 100.0])
+def test_symmetric_multi_positive_and_scaled_is_what_it_says_written_out(stimuli, scale):
+    brain, captions, _ = random_pairs()
+    stimuli = torch.tensor(stimuli)
+    ours = with_(symmetric=True, positives="stimulus")
+    found = contrastive_loss(brain, captions, stimuli, ours, torch.tensor(scale, dtype=torch.float64))
+    assert float(found) == pytest.approx(reference(brain, captions, stimuli, scale), rel=1e-9)
+
+
+def test_its_gradient_is_the_finite_difference():
+    brain, captions, _ = random_pairs()
+    stimuli, ours = torch.tensor([0, 1, 0, 2, 2, 2, 1]), with_(symmetric=True, positives="stimulus")
+    assert torch.autograd.gradcheck(
+        lambda b, s: contrastive_loss(b, captions, stimuli, ours, s),
+        (brain.requires_grad_(), torch.tensor(5.0, dtype=torch.float64, requires_grad=True)),
     )
