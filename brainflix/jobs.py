@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,13 +45,12 @@ def planned(
     """
     from snakemake.api import ConfigSettings, DAGSettings, OutputSettings, ResourceSettings, SnakemakeApi
     from snakemake.exceptions import RuleException
-    from snakemake.settings.types import Quietness
     from snakemake_interface_common.exceptions import WorkflowError
 
     if not snakefile.is_file():
         raise InputError.about(snakefile, expected="the project's Snakefile (--snakefile)", found="nothing")
     try:
-        with SnakemakeApi(OutputSettings(quiet={Quietness.ALL}, dryrun=True)) as api:
+        with SnakemakeApi(OutputSettings(log_level_override=logging.CRITICAL, dryrun=True)) as api:
             workflow = api.workflow(
                 resource_settings=ResourceSettings(cores=_CORES),
                 config_settings=ConfigSettings(configfiles=[path.absolute() for path in configfiles]),
