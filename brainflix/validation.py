@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -42,7 +43,9 @@ def check(config: Config) -> None:
                 f"config: {key}", expected=f"one of {', '.join(sorted(allowed))}", found=f"{value!r}"
             )
     for dataset, entry in config["datasets"].items():
-        twice = [subject for subject, count in Counter(entry["subjects"]).items() if count > 1]
+        numbers = {s: re.sub(r"^(sub(ject)?-?)?0*(?=\d)", "", s) for s in entry["subjects"]}  # 1 and 01 are one person
+        count = Counter(numbers[subject] for subject in entry["subjects"])
+        twice = [subject for subject, number in numbers.items() if count[number] > 1]
         if twice:
             found = f"{', '.join(twice)} twice"
             raise InputError.about(f"config: datasets.{dataset}.subjects", expected="each once", found=found)

@@ -193,6 +193,13 @@ def test_a_subject_listed_twice_is_refused(paper):
         validation.check(paper)
 
 
+def test_a_person_under_two_spellings_is_refused(paper):
+    """A zero-shot model for one of them would have learnt from the other."""
+    paper["datasets"]["bmd"]["subjects"] = ["1", "01", "02", "10"]
+    with pytest.raises(InputError, match=r"config: datasets\.bmd\.subjects: expected each once, found 1, 01 twice"):
+        validation.check(paper)
+
+
 def test_a_cohort_may_not_cut_through_a_shard(paper):
     hcp = paper["datasets"]["hcp"]
     hcp["shard_subjects"] = 2

@@ -16,7 +16,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-NAMES_SPELLED_OUT = 20  # of one folder; beyond, the pattern's own name is used
+NAMES_SPELLED_OUT = 100  # of one folder; beyond, the pattern's own name is used, unless that is everything
 
 
 @dataclass(frozen=True)
@@ -101,7 +101,8 @@ def _from_bucket(root: Path, wanted: Mapping[str, Source]) -> Iterator[str]:
             yield shlex.join(["aws", "s3", "cp", *keys, f"{there}/{names[0]}", f"{here}/{names[0]}"])
             continue
         if len(names) > NAMES_SPELLED_OUT:
-            names = list(dict.fromkeys(wanted[path].files.rpartition("/")[2] for path in paths))
+            patterns = [wanted[path].files.rpartition("/")[2] for path in paths]
+            names = list(dict.fromkeys(n if p == "*" else p for n, p in zip(names, patterns, strict=True)))
         only = [word for name in names for word in ("--include", name)]
         yield shlex.join(["aws", "s3", "sync", *keys, there, here, "--exclude", "*", *only])
 

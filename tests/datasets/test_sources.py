@@ -47,8 +47,14 @@ def test_files_of_a_folder_are_fetched_together_and_nothing_else_of_it():
 
 
 def test_a_crowded_folder_is_fetched_by_pattern():
-    (fetch,) = plan(ROOT, [f"a/x/{i}.nii" for i in range(50)], [BUCKET])
+    (fetch,) = plan(ROOT, [f"a/x/{i}.nii" for i in range(101)], [BUCKET])
     assert shlex.split(fetch.commands[0])[-4:] == ["--exclude", "*", "--include", "*.nii"]
+
+
+def test_a_pattern_that_is_everything_is_never_fetched():
+    sources = [BUCKET, Source("a/*", "s3://bucket/ds", "public")]
+    (fetch,) = plan(ROOT, [*(f"a/x/{i}.nii" for i in range(101)), "a/x/one.tsv"], sources)
+    assert shlex.split(fetch.commands[0])[-6:] == ["--exclude", "*", "--include", "*.nii", "--include", "one.tsv"]
 
 
 def test_the_first_source_that_fits_is_taken_and_one_unknown_size_leaves_the_sum_unknown():
