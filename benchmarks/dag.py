@@ -75,7 +75,7 @@ def main(arguments: list[str]) -> None:
 
 def run(folder: Path, snakefile: str, *arguments: str) -> tuple[float, str]:
     """Seconds and output of a dry-run."""
-    command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--dry-run", "--quiet", "rules", *arguments]
+    command = [sys.executable, "-m", "snakemake", "--snakefile", snakefile, "--dry-run", *arguments]
     start = time.perf_counter()
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     seconds = time.perf_counter() - start
