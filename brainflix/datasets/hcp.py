@@ -70,7 +70,8 @@ HEADERS = {".dtseries.nii": Matrix(91_282, step_seconds=0.72)}
 NAMES = (
     "Atlas_MSMAll_hp2000_clean_rclean_tclean",  # 2025 release
     "Atlas_MSMAll_hp2000_clean",  # S1200
-    "Atlas_hp2000_clean",  # S1200 without multimodal surface matching
+    "Atlas_hp2000_clean_rclean_tclean",  # without multimodal surface matching, 2025
+    "Atlas_hp2000_clean",  # the same, S1200
 )
 S1200_NAME = NAMES[1]
 REPETITION_TIME_SECONDS = 0.72

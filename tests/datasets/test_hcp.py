@@ -2,7 +2,7 @@
 
 import gzip
 import os
-from itertools import pairwise
+from itertools import pairwise, product
 from pathlib import Path
 
 import numpy as np
@@ -97,7 +97,8 @@ def test_a_window_is_volumes_or_seconds_of_at_least_one_volume(window):
 def test_every_published_name_is_found_newest_first(tmp_path):
     ask = {"root": tmp_path, "subject": SUBJECT, "options": options(runs=["REST1_LR"])}
     assert adapter.response_files(**ask) == [name(tmp_path, "REST1_LR")]
-    for middle in ("Atlas_hp2000_clean", "Atlas_MSMAll_hp2000_clean", "Atlas_MSMAll_hp2000_clean_rclean_tclean"):
+    for matching, release in product(("", "MSMAll_"), ("", "_rclean_tclean")):
+        middle = f"Atlas_{matching}hp2000_clean{release}"
         path = name(tmp_path, "REST1_LR", middle)
         compressed = Path(f"{path}.gz")
         path.parent.mkdir(parents=True, exist_ok=True)

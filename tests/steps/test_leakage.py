@@ -6,6 +6,7 @@ What is fitted later (encoder, alignment, regressors) is tested for the same in 
 import pickle
 from pathlib import Path
 
+import h5py
 import nibabel as nib
 import numpy as np
 import pandas as pd
@@ -64,6 +65,13 @@ def poison(name, root, rows):
             path = next(root.rglob(f"{run}_Atlas.dtseries.nii"))
             data = np.asarray(nib.load(path).dataobj)
             raw.write_series(replace(path), 7 - 2 * data, step_seconds=2.0)
+    if name == "mosaic":
+        path = root / "sub-01_BMD.hdf5"
+        content = path.read_bytes()
+        replace(path).write_bytes(content)
+        with h5py.File(path, "r+") as file:
+            for key in [key for key in file["betas"] if "_phase-test_rep-" in key]:
+                file["betas"][key][...] = 50 - 9 * file["betas"][key][...]
 
 
 def replace(path: Path) -> Path:
@@ -71,7 +79,7 @@ def replace(path: Path) -> Path:
     return path
 
 
-@pytest.mark.parametrize("name", ["bmd", "had", "cc2017"])
+@pytest.mark.parametrize("name", ["bmd", "had", "cc2017", "mosaic"])
 def test_no_test_response_reaches_a_training_row(roots, tmp_path, name):
     before = responses(name, roots(name), tmp_path / "before", {})
     other = linked(roots(name), tmp_path / "other")

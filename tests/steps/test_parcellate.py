@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from brainflix import artifacts, atlas
+from brainflix.datasets import ADAPTERS
 from brainflix.errors import InputError
 from brainflix.steps.index import index
 from brainflix.steps.parcellate import parcellate
@@ -46,7 +47,7 @@ def run(name, root, stimuli, out, **options):
     return artifacts.read(out, kind="responses")
 
 
-@pytest.mark.parametrize("name", ["bmd", "had", "cc2017", "hcp"])
+@pytest.mark.parametrize("name", ADAPTERS)
 def test_every_dataset_becomes_the_same_kind_of_file(roots, tmp_path, name):
     root, _, stimuli = roots(name)
     samples = run(name, root, stimuli, tmp_path / "sub.h5", nan_share=0.05)
