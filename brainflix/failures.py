@@ -94,7 +94,7 @@ def _gpu_advice(rule: str) -> str:
 def block(failure: Failure) -> str:
     """All that one wants to know first."""
     own = failure.logs[0] if failure.logs else None
-    words = tail(own) if own else []
+    words = [line for line in tail(own) if not line.startswith(origin.LINE)] if own else []
     lines = [
         f"---- failed: {failure.name}",
         f"     node:  {node(failure) or 'not known'}",

@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from brainflix import runlog
+from brainflix import origin, runlog
 from brainflix.errors import InputError
 from brainflix.failures import Failure, node, tail
 
@@ -79,7 +79,7 @@ def _failure(job: Mapping[str, Any]) -> Failure:
 def _running(job: Mapping[str, Any]) -> dict[str, Any]:
     """Where a job runs, for how long, and the last line of its log, which tells progress and rate."""
     failure = _failure(job)
-    words = tail(failure.logs[0], 1) if failure.logs else []
+    words = [line for line in tail(failure.logs[0], 1) if not line.startswith(origin.LINE)] if failure.logs else []
     return {"name": failure.name, "node": node(failure), "since": job["time"], "says": words[0] if words else ""}
 
 

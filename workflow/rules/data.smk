@@ -7,6 +7,8 @@ rule caption:
         "results/{dataset}/captions.tsv",
     log:
         "results/logs/caption/{dataset}.log",
+    benchmark:
+        "results/benchmarks/caption/{dataset}.tsv"
     threads: config["threads"]
     resources:
         gpu=lambda w: int(config["datasets"][w.dataset]["captioner"] is not None),

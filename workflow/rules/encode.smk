@@ -99,6 +99,8 @@ rule embed:
         ENCODER + "/{dataset}/{stem}.h5",
     log:
         "results/logs/embed/{encoder}/{scope}/seed-{seed}/{dataset}/{stem}.log",
+    benchmark:
+        "results/benchmarks/embed/{encoder}/{scope}/seed-{seed}/{dataset}/{stem}.tsv"
     threads: config["threads"]
     resources:
         gpu=1,

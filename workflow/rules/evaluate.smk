@@ -9,6 +9,8 @@ rule evaluate:
         VARIANT + "/scores.csv",
     log:
         "results/logs/evaluate/{dataset}/{variant}/seed-{seed}/sub-{subject}.log",
+    benchmark:
+        "results/benchmarks/evaluate/{dataset}/{variant}/seed-{seed}/sub-{subject}.tsv"
     threads: config["threads"]
     resources:
         gpu=1,

@@ -7,6 +7,8 @@ rule describe:
         VARIANT + "/captions.tsv",
     log:
         "results/logs/describe/{dataset}/{variant}/seed-{seed}/sub-{subject}.log",
+    benchmark:
+        "results/benchmarks/describe/{dataset}/{variant}/seed-{seed}/sub-{subject}.tsv"
     threads: config["threads"]
     resources:
         gpu=1,

@@ -7,6 +7,8 @@ rule reliability:
         "results/{dataset}/reliability/{stem}.h5",
     log:
         "results/logs/reliability/{dataset}/{stem}.log",
+    benchmark:
+        "results/benchmarks/reliability/{dataset}/{stem}.tsv"
     wildcard_constraints:
         stem="sub-[A-Za-z0-9]+",
     resources:

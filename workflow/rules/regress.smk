@@ -38,6 +38,8 @@ rule predict:
         REGRESSOR + "/{dataset}/sub-{subject}/{target}.h5",
     log:
         "results/logs/predict/{regressor}/{scope}/seed-{seed}/{dataset}/sub-{subject}/{target}.log",
+    benchmark:
+        "results/benchmarks/predict/{regressor}/{scope}/seed-{seed}/{dataset}/sub-{subject}/{target}.tsv"
     threads: config["threads"]
     resources:
         mem_mb=lambda wildcards, attempt: 8000 * attempt,
