@@ -13,13 +13,16 @@ theta_F = theta + D T_F' (T_F theta_F - (R Y)_F), and the errors on the rows lef
     E_F = (R Y)_F - T_F theta_F = (I - T_F D T_F')^-1 ((R Y)_F - T_F D T'R Y),
 
 exactly, for folds of any size: with a fold per stimulus and one trial of each it is the textbook's leave-one-out,
-e / (1 - h). What follows only orders the products by the size of things, u stimuli against r columns of T:
+e / (1 - h). With A = R - TT'R, what no coefficient can reach (nothing if T is square), and C = I - D,
 
-* u <= r: E = W Y with W (n, u) free of targets. One penalty for all targets needs sum_t |E_t|^2 = sum(W YY' * W),
-  where YY' (u, u) is computed once. A penalty per target needs |W Y_t|, which a triangle (u, u) with the same
-  W'W gives.
-* u > r: YY' would be the largest thing of all. With M = T'R Y, the three sums over targets that remain are those of
-  the targets within a fold, (YY')_FF, YM' (u, r) and MM' (r, r).
+    E_F = (I - T_F T_F' + T_F C T_F')^-1 (A Y + T C T'R Y)_F,
+
+in which nothing cancels where the penalty is small. One penalty for all targets needs sum_t |E_t|^2, hence of the
+targets only (YY')_FF of every fold and, with M = T'R Y, YM' (u, r) and MM' (r, r): t-free, whatever the penalty. Where
+there are few stimuli (u <= r) they come from YY' (u, u), else from Y block by block.
+
+A penalty per target needs |E_t|. With few stimuli E = W Y with W (n, u) free of targets, and the triangle (u, u) with
+the same W'W will do; else E is made for every block.
 
 Targets are read in blocks of columns and never copied whole; all is in float64.
 """
@@ -30,6 +33,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
+from brainflix.errors import InputError
 from brainflix.models.moments import BLOCK, Columns, blocks, centred, gram, means_by_group, sums_by_group
 
 PANEL = 128  # rows of a triangle multiplied at once
@@ -57,15 +61,20 @@ class LeftOut:
         """Whether there are at most as many stimuli as columns of T."""
         return len(self.fold) <= self.t.shape[1]
 
+    @property
+    def complete(self) -> bool:
+        """Whether TT' = I: there are as many directions as trials."""
+        return self.t.shape[1] == len(self.t)
+
     def errors(self, penalty: float) -> Callable[[np.ndarray], np.ndarray]:
         """A function from centred targets (u, k) of stimuli to the errors (n, k) at left-out trials."""
         if self.few_stimuli:
             return self._operator(penalty).__matmul__
-        kept = self._kept(penalty)
-        shrunk, inverses = self.t * kept, [_inverse(self.t[rows], kept) for rows in self.batches]
+        kept = self.t * (1 - self._shrinkage(penalty))
+        inverses = [self._inverse(rows, penalty) for rows in self.batches]
 
         def errors(y: np.ndarray) -> np.ndarray:
-            e = y[self.stimulus] - shrunk @ (self.sums.T @ y)
+            e = y[self.stimulus] - kept @ (self.sums.T @ y)
             for rows, inverse in zip(self.batches, inverses, strict=True):
                 e[rows] = inverse @ e[rows]
             return e
@@ -74,21 +83,20 @@ class LeftOut:
 
     def squares(self, targets: Columns, mean: np.ndarray, penalties: Sequence[float]) -> np.ndarray:
         """Sum of squared errors (penalties,) over trials and all targets (u, t) less ``mean`` (t,)."""
-        if self.few_stimuli:
-            products = gram(targets, mean)
-            operators = map(self._operator, penalties)
-            return np.array([np.vdot(w @ products, w) for w in operators])
         own, cross, core = self._products(targets, mean)
         sums = np.zeros(len(penalties))
         for rows in self.batches:
-            t, n, squares = self.t[rows], cross[self.stimulus[rows]], self._within(rows, own)
+            t, beyond, unreached = self.t[rows], np.zeros(1), np.zeros(1)
+            if not self.complete:
+                n = cross[self.stimulus[rows]]
+                unreached = n - _times(t, core)
+                half = n - _times(t, core) / 2
+                beyond = self._within(rows, own) - _twice(half @ t.swapaxes(1, 2))
             for i, penalty in enumerate(penalties):
-                kept = self._kept(penalty)
-                v = t * kept
-                half = n - (v.reshape(-1, len(core)) @ core).reshape(v.shape) / 2
-                fitted = half @ v.swapaxes(1, 2)
-                inverse = _inverse(t, kept)
-                sums[i] += np.vdot(inverse @ (squares - fitted - fitted.swapaxes(1, 2)), inverse)
+                shrunk = t * self._shrinkage(penalty)
+                products = beyond + _twice((unreached + _times(shrunk, core) / 2) @ shrunk.swapaxes(1, 2))
+                inverse = self._inverse(rows, penalty)
+                sums[i] += np.vdot(inverse @ products, inverse)
         return sums
 
     def squares_per_target(self, targets: Columns, mean: np.ndarray, penalties: Sequence[float]) -> np.ndarray:
@@ -120,16 +128,24 @@ class LeftOut:
                 y = centred(targets, mean, columns[part])
                 yield columns[part], means_by_group(y[self.stimulus] - errors(y), response, response.max() + 1)
 
-    def _kept(self, penalty: float) -> np.ndarray:
-        return np.append(self.s**2 / (self.s**2 + penalty), 1.0)
+    def _shrinkage(self, penalty: float) -> np.ndarray:
+        """I - D (r,)."""
+        return np.append(penalty / (self.s**2 + penalty), 0.0)
+
+    def _inverse(self, rows: np.ndarray, penalty: float) -> np.ndarray:
+        """(I - T_F D T_F')^-1 (folds, k, k) of the trials ``rows`` (folds, k) of some folds."""
+        t = self.t[rows]
+        inner = (t * self._shrinkage(penalty)) @ t.swapaxes(1, 2)
+        return np.linalg.inv(inner if self.complete else np.eye(rows.shape[1]) - t @ t.swapaxes(1, 2) + inner)
 
     def _operator(self, penalty: float) -> np.ndarray:
         """W (n, u)."""
-        kept = self._kept(penalty)
-        w = -(self.t * kept) @ self.sums.T
-        w[np.arange(len(w)), self.stimulus] += 1.0
+        w = (self.t * self._shrinkage(penalty)) @ self.sums.T
+        if not self.complete:
+            w -= self.t @ self.sums.T
+            w[np.arange(len(w)), self.stimulus] += 1.0
         for rows in self.batches:
-            w[rows] = _inverse(self.t[rows], kept) @ w[rows]
+            w[rows] = self._inverse(rows, penalty) @ w[rows]
         return w
 
     def _squares_of(self, penalty: float) -> Callable[[np.ndarray], np.ndarray]:
@@ -144,9 +160,13 @@ class LeftOut:
 
     def _products(self, targets: Columns, mean: np.ndarray) -> tuple[list[np.ndarray], np.ndarray, np.ndarray]:
         """(YY')_FF of every fold, YM' (u, r) and MM' (r, r)."""
-        stimuli, r = self.sums.shape
         folds = [np.flatnonzero(self.fold == f) for f in range(self.fold.max() + 1)]
-        own, cross, core = [np.zeros((len(f), len(f))) for f in folds], np.zeros((stimuli, r)), np.zeros((r, r))
+        if self.few_stimuli:
+            products = gram(targets, mean)
+            cross = products @ self.sums
+            return [products[np.ix_(f, f)] for f in folds], cross, self.sums.T @ cross
+        own, cross = [np.zeros((len(f), len(f))) for f in folds], np.zeros_like(self.sums)
+        core = np.zeros((cross.shape[1], cross.shape[1]))
         for c in blocks(targets.shape[1], len(self.t)):
             y = centred(targets, mean, c)
             m = self.sums.T @ y
@@ -167,6 +187,32 @@ class LeftOut:
         return np.stack(found)
 
 
+def stimulus_folds(dataset: Sequence[str], name: Sequence[str], folds: int | None) -> np.ndarray:
+    """Folds (u,) of stimuli given in order: contiguous blocks of equal size within each dataset, or one a name.
+
+    Blocks keep neighbouring clips of a movie, which look alike, out of each other's test fold. A name in several
+    datasets, as of one study that is in the config twice, is in the fold of the first.
+
+    Raises:
+        InputError: a dataset has fewer stimuli than folds, or there is nothing left to learn from.
+    """
+    names, first, same = np.unique(np.asarray(name, str), return_index=True, return_inverse=True)
+    if folds is None:
+        _require(len(names), 2, "training stimuli")
+        return same
+    labels, codes, counts = np.unique(np.asarray(dataset, str), return_inverse=True, return_counts=True)
+    _require(min(counts), folds, f"training stimuli of {labels[np.argmin(counts)]}")
+    result = np.empty(len(codes), np.int64)
+    for code, count in enumerate(counts):
+        result[codes == code] = np.arange(count) * folds // count
+    return result[first][same]
+
+
+def _require(found: int, least: int, what: str) -> None:
+    if found < least:
+        raise InputError.about("cross-validation", expected=f"at least {least} {what}", found=str(found))
+
+
 def _batches(fold: np.ndarray) -> Iterator[np.ndarray]:
     """Trials (folds, k) of some folds of k trials each, of all folds (n,) in turn: about BLOCK trials at once."""
     order = np.argsort(fold, kind="stable")
@@ -179,6 +225,11 @@ def _batches(fold: np.ndarray) -> Iterator[np.ndarray]:
             yield of_size[start : start + at_once]
 
 
-def _inverse(t: np.ndarray, kept: np.ndarray) -> np.ndarray:
-    """(I - T_F D T_F')^-1 of some folds' rows of T, (folds, k, k)."""
-    return np.linalg.inv(np.eye(t.shape[1]) - (t * kept) @ t.swapaxes(1, 2))
+def _times(t: np.ndarray, core: np.ndarray) -> np.ndarray:
+    """Rows t (folds, k, r) times ``core`` (r, r), as one product."""
+    return (t.reshape(-1, len(core)) @ core).reshape(t.shape)
+
+
+def _twice(products: np.ndarray) -> np.ndarray:
+    """The sum of square matrices (folds, k, k) and their transposes."""
+    return products + products.swapaxes(1, 2)

@@ -14,6 +14,7 @@ import numpy as np
 
 BLOCK = 2048  # rows or columns per block,
 BLOCK_VALUES = 2**23  # and values at most: 64 MiB in float64
+CACHED = 32  # times as small a block of float32 stays in cache between two passes
 
 
 class Columns(Protocol):
@@ -41,7 +42,8 @@ def mean_and_scale(x: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 def weighted_mean(targets: Columns, weights: np.ndarray) -> np.ndarray:
     """weights' Y (t,) of the rows of ``targets`` (u, t)."""
-    parts = [weights @ np.asarray(targets[:, c], np.float64) for c in blocks(targets.shape[1], len(weights))]
+    columns = blocks(targets.shape[1], CACHED * len(weights))
+    parts = [weights @ np.asarray(targets[:, c], np.float64) for c in columns]
     return np.concatenate(parts)
 
 
@@ -153,7 +155,7 @@ class Combination:
 
     def __rmatmul__(self, left: np.ndarray) -> np.ndarray:
         product = np.empty((len(left), self.shape[1]), np.float32)
-        for c in blocks(self.shape[1], self.targets.shape[0]):
+        for c in blocks(self.shape[1], CACHED * self.targets.shape[0]):
             product[:, c] = left @ self.columns(c)
         return product
 

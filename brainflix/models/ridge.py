@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
@@ -41,6 +41,7 @@ from brainflix.models.moments import (
     mean_and_scale,
     principal_weights,
     ratio,
+    sums_by_group,
     weighted_mean,
 )
 
@@ -139,108 +140,103 @@ def fit_ridge(
     response = np.arange(len(x)) if response is None else response
     offset, scale = mean_and_scale(x)
     mean = weighted_mean(targets, np.bincount(stimulus, minlength=targets.shape[0]) / len(x))
-    u, s, v = _decompose(x, offset, scale)
-    left_out = LeftOut(u, s, stimulus, fold)
-    if settings.target_components is None:
-        learned, centre, axes = targets, mean, None
+    learned, axes = _principal(targets, mean, settings.target_components)
+    if len(settings.penalties) == 1 and len(x) <= x.shape[1] and not settings.match_variance:
+        errors, penalty = (), np.array(settings.penalties[0])
+        left, right = _solve(x, offset, scale, stimulus, targets.shape[0], settings.penalties[0]), learned
     else:
-        products = gram(targets, mean)
-        weights = principal_weights(products, settings.target_components)
-        learned, centre, axes = products @ weights.T, np.zeros(len(weights)), combine(weights, targets, mean)
-    sums, chosen = _select(left_out, learned, centre, settings)
-    gain = None
-    if settings.match_variance:
-        predictions = left_out.predictions(learned, centre, settings.penalties, chosen, response)
-        found = _deviation_of_predictions(predictions, len(chosen), axes)
-        gain = ratio(deviation(targets, mean, left_out.shown(response)), found)
-    learned = Combination(learned, centre, factor=None if gain is None or axes is not None else lambda c: gain[c])
-    left, right = _coefficients(left_out, v, scale, learned, settings, chosen)
+        u, s, v = _decompose(x, offset, scale)
+        left_out = LeftOut(u, s, stimulus, fold)
+        sums, chosen = _select(left_out, learned, settings)
+        errors = tuple((sums / (len(x) * targets.shape[1])).tolist())
+        penalty = np.array(settings.penalties)[chosen[0] if settings.selection == "shared" else chosen]
+        if settings.match_variance:
+            found = _deviation_of_predictions(left_out, learned, axes, settings.penalties, chosen, response)
+            gain = ratio(deviation(targets, mean, left_out.shown(response)), found)
+            if axes is None:
+                learned = replace(learned, factor=lambda c: gain[c])
+            else:
+                axes *= gain
+        left, right = _coefficients(left_out, v, scale, learned, settings, chosen)
     if axes is not None:
         left, right = left @ np.asarray(right), axes
-        right *= 1 if gain is None else gain
-    shared = settings.selection == "shared"
-    return Ridge(
-        offset=offset.astype(np.float32),
-        left=left,
-        right=right,
-        intercept=mean.astype(np.float32),
-        penalty=np.array(settings.penalties)[chosen[0] if shared else chosen],
-        errors=tuple((sums / (len(x) * targets.shape[1])).tolist()),
-    )
+    return Ridge(offset.astype(np.float32), left, right, mean.astype(np.float32), penalty, errors)
 
 
-def stimulus_folds(dataset: Sequence[str], name: Sequence[str], folds: int | None) -> np.ndarray:
-    """Folds (u,) of stimuli given in order: contiguous blocks of equal size within each dataset, or one a name.
-
-    Blocks keep neighbouring clips of a movie, which look alike, out of each other's test fold. A name in several
-    datasets, as of one study that is in the config twice, is in the fold of the first.
-
-    Raises:
-        InputError: a dataset has fewer stimuli than folds, or there is nothing left to learn from.
-    """
-    names, first, same = np.unique(np.asarray(name, str), return_index=True, return_inverse=True)
-    if folds is None:
-        _require(len(names), 2, "training stimuli")
-        return same
-    labels, codes, counts = np.unique(np.asarray(dataset, str), return_inverse=True, return_counts=True)
-    _require(min(counts), folds, f"training stimuli of {labels[np.argmin(counts)]}")
-    result = np.empty(len(codes), np.int64)
-    for code, count in enumerate(counts):
-        result[codes == code] = np.arange(count) * folds // count
-    return result[first][same]
+def _principal(targets: Columns, mean: np.ndarray, components: int | None) -> tuple[Combination, np.ndarray | None]:
+    """What to learn: the targets, centred; or their scores (u, k), and the axes (k, t) that turn them into targets."""
+    if components is None:
+        return Combination(targets, mean), None
+    products = gram(targets, mean)
+    weights = principal_weights(products, components)
+    return Combination(products @ weights.T, np.zeros(len(weights))), combine(weights, targets, mean)
 
 
-def _require(found: int, least: int, what: str) -> None:
-    if found < least:
-        raise InputError.about("cross-validation", expected=f"at least {least} {what}", found=str(found))
+def _standardised(x: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> Iterator[tuple[slice, np.ndarray]]:
+    """Standardised features in float64, (min(n, p), k) of k rows or columns at a time, whichever there are more of."""
+    n, p = x.shape
+    for c in blocks(max(n, p)):
+        yield c, ((x[c] - offset) / scale).T if n > p else (x[:, c] - offset[c]) / scale[c]
+
+
+def _solve(
+    x: np.ndarray, offset: np.ndarray, scale: np.ndarray, stimulus: np.ndarray, stimuli: int, penalty: float
+) -> np.ndarray:
+    """A (p, u) = X'(XX' + penalty I)^-1 R of features on their own scale, float32; for a known penalty."""
+    n, p = x.shape
+    inverse = np.linalg.inv(sum(b @ b.T for _, b in _standardised(x, offset, scale)) + penalty * np.eye(n))
+    weights = sums_by_group(inverse, stimulus, stimuli).T
+    left = np.empty((p, stimuli), np.float32)
+    for c, b in _standardised(x, offset, scale):
+        left[c] = b.T @ weights / scale[c, None]
+    return left
 
 
 def _decompose(x: np.ndarray, offset: np.ndarray, scale: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """U (n, r), s (r,), V (p, r) of the standardised features, in float64 block by block."""
     n, p = x.shape
-    tall = n > p
-
-    def parts() -> Iterator[tuple[slice, np.ndarray]]:  # (min(n, p), size of a block)
-        for c in blocks(max(n, p)):
-            yield c, ((x[c] - offset) / scale).T if tall else (x[:, c] - offset[c]) / scale[c]
-
-    squares, small = np.linalg.eigh(sum(b @ b.T for _, b in parts()))
+    squares, small = np.linalg.eigh(sum(b @ b.T for _, b in _standardised(x, offset, scale)))
     kept = squares > RANK_TOLERANCE * squares[-1]
     s, small = np.sqrt(squares[kept]), small[:, kept]
     large = np.empty((max(n, p), len(s)))
-    for c, b in parts():
+    for c, b in _standardised(x, offset, scale):
         large[c] = b.T @ small
     large /= s
-    return (large, s, small) if tall else (small, s, large)
+    return (large, s, small) if n > p else (small, s, large)
 
 
-def _select(
-    left_out: LeftOut, targets: Columns, mean: np.ndarray, settings: RidgeSettings
-) -> tuple[np.ndarray, np.ndarray]:
+def _select(left_out: LeftOut, learned: Combination, settings: RidgeSettings) -> tuple[np.ndarray, np.ndarray]:
     """Sum of squared errors of each candidate over left-out trials and targets, and which one each target (t,) gets."""
-    penalties, columns = settings.penalties, targets.shape[1]
+    penalties, columns = settings.penalties, learned.shape[1]
     if len(penalties) == 1:
         return np.empty(0), np.zeros(columns, np.int64)
     if settings.selection == "shared":
-        sums = left_out.squares(targets, mean, penalties)
+        sums = left_out.squares(learned.targets, learned.mean, penalties)
         return sums, np.full(columns, np.argmin(sums))
-    sums = left_out.squares_per_target(targets, mean, penalties)
+    sums = left_out.squares_per_target(learned.targets, learned.mean, penalties)
     return sums.sum(axis=1), np.argmin(sums, axis=0)
 
 
 def _deviation_of_predictions(
-    predictions: Iterator[tuple[np.ndarray, np.ndarray]], columns: int, axes: np.ndarray | None
+    left_out: LeftOut,
+    learned: Combination,
+    axes: np.ndarray | None,
+    penalties: Sequence[float],
+    chosen: np.ndarray,
+    response: np.ndarray,
 ) -> np.ndarray:
-    """Standard deviation (t,) over responses of predictions, or of predicted scores times ``axes`` (k, t)."""
+    """Standard deviation (t,) over responses of left-out predictions, or of predicted scores times ``axes`` (k, t)."""
+    found, scores = np.empty(len(chosen)), np.empty((response.max() + 1, 0 if axes is None else len(chosen)))
+    for columns, predicted in left_out.predictions(learned.targets, learned.mean, penalties, chosen, response):
+        if axes is None:
+            found[columns] = predicted.std(axis=0)
+        else:
+            scores[:, columns] = predicted
     if axes is None:
-        found = np.empty(columns)
-        for these, predicted in predictions:
-            found[these] = predicted.std(axis=0)
         return found
-    these, scores = (np.concatenate(parts, axis=-1) for parts in zip(*predictions, strict=True))
-    covariance = np.cov(scores[:, np.argsort(these)], rowvar=False, bias=True)
-    parts = [np.einsum("kt,kt->t", axes[:, c], np.atleast_2d(covariance) @ axes[:, c]) for c in blocks(axes.shape[1])]
-    return np.sqrt(np.maximum(np.concatenate(parts), 0))
+    covariance = np.atleast_2d(np.cov(scores, rowvar=False, bias=True))
+    squares = [np.einsum("kt,kt->t", axes[:, c], covariance @ axes[:, c]) for c in blocks(axes.shape[1])]
+    return np.sqrt(np.maximum(np.concatenate(squares), 0))
 
 
 def _coefficients(

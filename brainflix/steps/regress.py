@@ -14,8 +14,9 @@ from threadpoolctl import threadpool_limits
 from brainflix import artifacts, crew
 from brainflix.cohort import Cohort, match, read_cohort
 from brainflix.errors import InputError
+from brainflix.models.left_out import stimulus_folds
 from brainflix.models.moments import blocks, deviation, means_by_group, plain_mean, ratio
-from brainflix.models.ridge import RidgeSettings, fit_ridge, stimulus_folds
+from brainflix.models.ridge import RidgeSettings, fit_ridge
 from brainflix.settings import Options, build
 
 if TYPE_CHECKING:

@@ -11,7 +11,8 @@ from sklearn.linear_model import RidgeCV
 from sklearn.model_selection import GridSearchCV, GroupKFold
 
 from brainflix.errors import InputError
-from brainflix.models.ridge import Ridge, RidgeSettings, fit_ridge, stimulus_folds
+from brainflix.models.left_out import stimulus_folds
+from brainflix.models.ridge import Ridge, RidgeSettings, fit_ridge
 
 PENALTIES = (0.1, 3.0, 100.0, 3000.0)
 SELECTIONS = ("shared", "per_target")
@@ -89,6 +90,16 @@ def test_cross_validated_errors_equal_refitting_without_each_fold(features, fold
 
 
 @pytest.mark.parametrize("folds", [4, None])
+@pytest.mark.parametrize("selection", SELECTIONS)
+def test_errors_hold_where_the_fit_is_nearly_perfect(selection, folds):
+    tiny = (1e-7, 1e-3)
+    x, y, stimulus, fold, ridge = fitted(200, tiny, selection=selection, folds=folds)
+    assert np.abs(ridge.predict(x) - y[stimulus]).max() < 1e-3
+    expected = left_out_squares(x, y, stimulus, fold, tiny).sum(axis=1) / (len(x) * y.shape[1])
+    np.testing.assert_allclose(ridge.errors, expected, rtol=1e-4)
+
+
+@pytest.mark.parametrize("folds", [4, None])
 @pytest.mark.parametrize("features", [4, 10, 200])
 def test_each_target_gets_the_penalty_with_its_own_least_error(features, folds):
     x, y, stimulus, fold, ridge = fitted(features, folds=folds, selection="per_target")
@@ -148,7 +159,7 @@ def test_folds_per_target_are_those_of_himalaya(features):
     splits = [(np.flatnonzero(fold != f), np.flatnonzero(fold == f)) for f in range(4)]
     reference = ridges.RidgeCV(alphas=np.array(PENALTIES), fit_intercept=True, cv=splits).fit(standardised(x), y)
     ridge = fit_ridge(x, y, np.arange(40), fold, chosen(selection="per_target"))
-    np.testing.assert_array_equal(ridge.penalty, reference.best_alphas_)
+    np.testing.assert_allclose(ridge.penalty, reference.best_alphas_, rtol=1e-12)
     expected = reference.predict(standardised(x))
     np.testing.assert_allclose(ridge.predict(x), expected, rtol=1e-5, atol=1e-5 * np.abs(expected).max())
 
