@@ -4,7 +4,7 @@
 
 Each time, `snakemake --profile slurm` is started if it does not run, and after some seconds either it or a process of
 one of its jobs is killed with SIGKILL. At last the command is left alone. Prints what was done; exit code 1 if the
-table has other bytes than that of an undisturbed run.
+table has other bytes than that of an undisturbed run (which `--calm FOLDER` has, or is made first).
 """
 
 import argparse
@@ -75,12 +75,13 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--count", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--calm", type=Path)
     asked = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="slurm-kills-") as name:
         folder = Path(name)
         with Lab(folder / "lab") as lab:
-            calm = Clone(folder / "calm", lab, overlays=OVERLAYS)
-            calm.local(TARGET)
+            calm = Clone(asked.calm or folder / "calm", lab, overlays=OVERLAYS)
+            calm.local(TARGET)  # nothing to do where it is there
             clone = Clone(folder / "disturbed", lab, overlays=OVERLAYS)
             found = disturb(clone, asked.count, random.Random(asked.seed))
             same = found == (calm.folder / TARGET).read_bytes()

@@ -1,5 +1,5 @@
 # Stage 1: masked brain modelling (or what others published), alignment, and running the encoder.
-SEGMENT = 1440  # minutes of a training job; one that needs more goes on in the next
+SEGMENT = 1440  # minutes of a training job; one that needs more goes on in the next, which is no reason for more memory
 
 
 rule import_mbm:
@@ -41,7 +41,7 @@ rule pretrain:
     resources:
         gpu=1,
         launch="",  # config/README.md: several processes
-        mem_mb=lambda wildcards, attempt: 32000 * attempt,
+        mem_mb=lambda wildcards, attempt: 32000 * min(attempt, 2),
         runtime=SEGMENT,
         checkpoint_seconds=300,
     params:
@@ -76,7 +76,7 @@ rule align:
     resources:
         gpu=1,
         launch="",  # config/README.md: several processes
-        mem_mb=lambda wildcards, attempt: 32000 * attempt,
+        mem_mb=lambda wildcards, attempt: 32000 * min(attempt, 2),
         runtime=SEGMENT,
         checkpoint_seconds=300,
     params:
