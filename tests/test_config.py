@@ -193,6 +193,16 @@ def test_a_subject_listed_twice_is_refused(paper):
         validation.check(paper)
 
 
+@pytest.mark.parametrize("root", ["~/data", "/data/{study}", ""])
+def test_a_folder_that_shell_or_snakemake_would_read_otherwise_is_refused(paper, root):
+    schema = ROOT / "workflow/schemas/config.schema.yaml"
+    paper["datasets"]["bmd"]["root"] = "/my data/d'été $HOME (1)"
+    validation.validate(paper, schema)
+    paper["datasets"]["bmd"]["root"] = root
+    with pytest.raises(InputError, match=r"config: datasets\.bmd\.root: .* does not match .* spelt out: no ~, and no"):
+        validation.validate(paper, schema)
+
+
 def test_a_person_under_two_spellings_is_refused(paper):
     """A zero-shot model for one of them would have learnt from the other."""
     paper["datasets"]["bmd"]["subjects"] = ["1", "01", "02", "10"]
