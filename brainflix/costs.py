@@ -251,5 +251,6 @@ RULES: dict[str, Callable[[Config, Wildcards], Cost]] = {
     "ablation": _small,
     "provenance": _small,
     "gallery": _small,
+    "curves": _small,
     "all": _small,
 }

@@ -76,7 +76,7 @@ def hours(job: Job, cost: costs.Cost, device: str) -> tuple[float, float]:
     """Hours of GPUs and of cores that a job holds; it holds its GPU while it reads and starts, too."""
     on_gpu = bool(job.gpu) and device != "CPU"
     rate = devices.device(device) if on_gpu else devices.CORE
-    work = rate.seconds(cost.flops, cost.precision) / (1 if on_gpu else job.threads)
+    work = rate.seconds(cost.flops, cost.precision) / (job.gpu if on_gpu else job.threads)
     transfer = cost.read / devices.READ_RATE + cost.written / devices.WRITE_RATE
     held = (devices.START_SECONDS + work + cost.core_seconds / job.threads + transfer) / 3600
     return (job.gpu * held if on_gpu else 0.0), job.threads * held

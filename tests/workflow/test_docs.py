@@ -14,7 +14,7 @@ from brainflix import datasets
 
 from .conftest import ROOT
 
-PAGES = ["README.md", "config/README.md", "results/README.md"]
+PAGES = ["README.md", "config/README.md", "results/README.md", "docs/sharing.md"]
 
 
 def commands():
