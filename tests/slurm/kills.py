@@ -18,10 +18,11 @@ import psutil
 
 from tests.workflow.test_whole import OVERLAYS
 
-from .conftest import Clone, Run
+from .conftest import ROOT, Clone, Run
 from .lab import Lab
 
 TARGET = "results/bmd/metrics.csv"
+KILLED = [*OVERLAYS, str(ROOT / "tests/slurm/kills.yaml")]
 
 
 def victims(clone: Clone) -> list[psutil.Process]:
@@ -80,9 +81,9 @@ def main() -> int:
     with tempfile.TemporaryDirectory(prefix="slurm-kills-") as name:
         folder = Path(name)
         with Lab(folder / "lab") as lab:
-            calm = Clone(asked.calm or folder / "calm", lab, overlays=OVERLAYS)
+            calm = Clone(asked.calm or folder / "calm", lab, overlays=KILLED)
             calm.local(TARGET)  # nothing to do where it is there
-            clone = Clone(folder / "disturbed", lab, overlays=OVERLAYS)
+            clone = Clone(folder / "disturbed", lab, overlays=KILLED)
             found = disturb(clone, asked.count, random.Random(asked.seed))
             same = found == (calm.folder / TARGET).read_bytes()
     print(f"{asked.count} kills, seed {asked.seed}: {'the same bytes' if same else 'OTHER BYTES'}")
