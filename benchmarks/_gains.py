@@ -34,7 +34,8 @@ def gains(
     is_rank = scores["metric"].str.endswith("rank")
     ranks = scores[is_rank]
     reciprocal = ranks.assign(metric=ranks["metric"].str.replace("rank", "MRR"), value=1 / ranks["value"])
-    clips = pd.concat([scores[~is_rank], reciprocal]).groupby(["dataset", "metric", "recipe", "stimulus"])["value"].mean()
+    found = pd.concat([scores[~is_rank], reciprocal])
+    clips = found.groupby(["dataset", "metric", "recipe", "stimulus"])["value"].mean()
     rows = []
     for (dataset, metric, recipe), values in clips.groupby(level=[0, 1, 2]):
         values = values.droplevel([0, 1, 2])
