@@ -78,15 +78,19 @@ def _scalar(dtype: _Dtype, data: bytes) -> Any:
     return _over(data, dtype, (1,), "C")[0]
 
 
-def _plain(content: Any) -> Any:
-    """Content with arrays in place of what stood in for them."""
+def _plain(content: Any, known: dict[int, Any]) -> Any:
+    """Content with arrays in place of what stood in for them; ``known``: of containers that were met before.
+
+    A hundred bytes can hold a list twice that holds a list twice, and so on: each is gone through once.
+    """
     if isinstance(content, _Array):
         return content.values
-    if isinstance(content, (list, tuple)):
-        return type(content)(map(_plain, content))
-    if isinstance(content, dict):
-        return {key: _plain(value) for key, value in content.items()}
-    return content
+    if isinstance(content, (list, tuple, dict)) and id(content) not in known:
+        if isinstance(content, dict):
+            known[id(content)] = {key: _plain(value, known) for key, value in content.items()}
+        else:
+            known[id(content)] = type(content)([_plain(value, known) for value in content])
+    return known.get(id(content), content)
 
 
 INSTEAD = {
@@ -121,7 +125,7 @@ class Unpickler(pickle.Unpickler):
         return super().find_class(module, name)
 
     def load(self) -> Any:
-        return _plain(super().load())
+        return _plain(super().load(), {})
 
 
 def load(path: Path) -> Any:

@@ -150,6 +150,18 @@ def test_a_damaged_pickle_is_refused_by_name(tmp_path, content):
         pickles.load(path)
 
 
+def test_a_list_that_holds_itself_twice_again_and_again_takes_no_time(tmp_path):
+    content = [np.arange(3)]
+    for _ in range(60):
+        content = [content, content]
+    (tmp_path / "deep.pkl").write_bytes(pickle.dumps(content))
+    found = pickles.load(tmp_path / "deep.pkl")
+    assert found[0] is found[1]
+    while len(found) == 2:
+        found = found[0]
+    assert np.array_equal(found[0], [0, 1, 2])
+
+
 def test_a_missing_pickle_is_refused_by_name(tmp_path):
     with pytest.raises(InputError, match=r"e\.pkl: expected a readable pickle, found No such file"):
         pickles.load(tmp_path / "e.pkl")
