@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from brainflix import origin
 
 LINES = 30  # of the log
+_FEWER = "this machine has too little for its jobs together: run fewer (--cores), or one by one"
 _TAIL_BYTES = 65_536
 
 # Keys of the config that say how much of a GPU's memory a step takes, by rule.
@@ -33,12 +34,16 @@ class Failure:
         wildcards: as the rule has them.
         logs: files it wrote to, its own first, then the scheduler's.
         said: what Snakemake or the scheduler said of it.
+        resources: what the attempt asked for, such as ``mem_mb`` and ``runtime``.
+        on_cluster: whether a scheduler ran it.
     """
 
     rule: str
     wildcards: Mapping[str, str]
     logs: Sequence[Path]
     said: str
+    resources: Mapping[str, int] = field(default_factory=dict)
+    on_cluster: bool = False
 
     @property
     def name(self) -> str:
@@ -65,13 +70,12 @@ def cause(failure: Failure) -> str:
     rule, text = failure.rule, _everything(failure)
     own = tail(failure.logs[0]) if failure.logs else []
     complaint = next((line for line in reversed(own) if line.startswith("brainflix: ")), None)
-    resource = "{} (now too little for this job): --set-resources {}:{}=..., or set-resources in the profile"
     for pattern, sentence in (
         (r"CUDA out of memory|OutOfMemoryError|CUBLAS_STATUS_ALLOC_FAILED", f"GPU memory: {_gpu_advice(rule)}"),
-        (r"DUE TO TIME LIMIT|'TIMEOUT'", f"time: raise {resource.format('runtime', rule, 'runtime')} (minutes)"),
+        (r"DUE TO TIME LIMIT|'TIMEOUT'", f"time: {_raise(failure, 'runtime')} (minutes)"),
         (r"room for it on its disk|No space left on device|Disk quota exceeded", "disk: make room, or move results/"),
         (r"NODE_FAIL|DUE TO NODE FAILURE", "the node was lost: run the same command again"),
-        (_MEMORY, f"memory: raise {resource.format('mem_mb', rule, 'mem_mb')}"),
+        (_MEMORY, f"memory: {_raise(failure, 'mem_mb') if failure.on_cluster else _FEWER}"),
         (r"exit status 75\b", "it saved its state to be continued: run the same command again, or raise retries"),
         (r"'PREEMPTED'|DUE TO PREEMPTION", "preempted: run the same command again"),
         (r"CANCELLED AT|'CANCELLED'", "cancelled by somebody: run the same command again"),
@@ -83,6 +87,13 @@ def cause(failure: Failure) -> str:
         if re.search(pattern, text, re.M | re.I if "oom" in pattern else re.M):
             return sentence
     return f"input: {complaint.removeprefix('brainflix: ')}" if complaint else "unknown; the last lines may tell"
+
+
+def _raise(failure: Failure, resource: str) -> str:
+    """The words to ask for twice as much of a resource."""
+    now = failure.resources.get(resource)
+    more = f"{failure.rule}:{resource}={2 * now if now else '...'}"
+    return f"raise {resource}{f' ({now} now)' if now else ''}: --set-resources {more}, or set-resources in the profile"
 
 
 def _gpu_advice(rule: str) -> str:

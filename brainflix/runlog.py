@@ -23,6 +23,7 @@ import psutil
 from brainflix.failures import Failure, block
 
 FOLDER = Path("results/logs/runs")
+ASKED = ("mem_mb", "runtime")  # of a job's resources
 
 
 class RunLog(logging.Handler):
@@ -61,6 +62,7 @@ class RunLog(logging.Handler):
             "rule": record.rule_name,
             "wildcards": {key: str(value) for key, value in dict(record.wildcards).items()},
             "log": [str(log) for log in record.log],
+            "resources": {key: n for key in ASKED if isinstance(n := record.resources.get(key), int)},
         }
         # Told as a job is started or submitted; the event job_started comes before, and names numbers only.
         self._write(event="start", job=record.jobid, **self.jobs[record.jobid])
@@ -74,9 +76,11 @@ class RunLog(logging.Handler):
     def _job_error(self, record: Any) -> None:
         job = self.jobs.get(record.jobid, {})
         said = " ".join([*filter(None, [record.rule_msg, self.said.pop(record.thread, "")])])
-        failure = Failure(record.rule_name, job.get("wildcards", {}), [Path(log) for log in record.log], said)
+        logs = [Path(log) for log in record.log]
+        on_cluster = "external_jobid" in (record.aux or {})
+        failure = Failure(record.rule_name, job.get("wildcards", {}), logs, said, job.get("resources", {}), on_cluster)
         text = block(failure)
-        self._write(event="error", job=record.jobid, **{**job, "log": [str(log) for log in record.log]}, block=text)
+        self._write(event="error", job=record.jobid, **{**job, "log": [str(log) for log in logs]}, block=text)
         print(text, file=sys.stderr, flush=True)
 
     def finish(self, *, good: bool) -> None:

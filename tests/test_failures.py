@@ -7,18 +7,22 @@ import pytest
 from brainflix import origin
 from brainflix.failures import LINES, Failure, block, cause, node, tail
 
+MEMORY = "raise mem_mb (16000 now): --set-resources pretrain:mem_mb=32000"
+TIME = "raise runtime (60 now): --set-resources pretrain:runtime=120"
+
 
 @pytest.fixture
 def failed(tmp_path):
     """A failure of ``pretrain`` with these logs, and what was said of it."""
 
-    def make(log="", scheduler=None, said="", rule="pretrain"):
+    def make(log="", scheduler=None, said="", rule="pretrain", on_cluster=True):
         logs = []
         for name, text in (("rule.log", log), ("slurm.log", scheduler)):
             if text is not None:
                 (tmp_path / name).write_text(text)
                 logs.append(tmp_path / name)
-        return Failure(rule, {"encoder": "mbm", "seed": "0"}, logs, said)
+        asked = {"mem_mb": 16000, "runtime": 60}
+        return Failure(rule, {"encoder": "mbm", "seed": "0"}, logs, said, asked, on_cluster)
 
     return make
 
@@ -27,13 +31,31 @@ def failed(tmp_path):
     "parts, words",
     [
         ({"log": "torch.OutOfMemoryError: CUDA out of memory. Tried to allocate 2.00 GiB"}, "pretrain.training.accum"),
-        ({"scheduler": "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0"}, "pretrain:mem_mb="),
-        ({"scheduler": "slurmstepd: error: Step 3.0 exceeded memory limit (115 > 104), being killed"}, ":mem_mb="),
-        ({"log": "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 90 GiB"}, "pretrain:mem_mb="),
-        ({"said": "Command 'brainflix pretrain' died with <Signals.SIGKILL: 9>."}, "pretrain:mem_mb="),
-        ({"said": "Command '...' returned non-zero exit status 137."}, "pretrain:mem_mb="),
-        ({"scheduler": "slurmstepd: error: *** STEP 9.0 ON gpu1 CANCELLED AT 2026 DUE TO TIME LIMIT ***"}, "runtime="),
-        ({"said": "SLURM-job '5' failed, SLURM status is: 'TIMEOUT'. For further"}, "pretrain:runtime="),
+        (
+            {"scheduler": "slurmstepd: error: Detected 1 oom_kill event in StepId=7.0"},
+            MEMORY,
+        ),
+        (
+            {"scheduler": "slurmstepd: error: Step 3.0 exceeded memory limit (115 > 104), being killed"},
+            MEMORY,
+        ),
+        (
+            {"log": "numpy._core._exceptions._ArrayMemoryError: Unable to allocate 90 GiB"},
+            MEMORY,
+        ),
+        (
+            {"said": "Command 'brainflix pretrain' died with <Signals.SIGKILL: 9>."},
+            MEMORY,
+        ),
+        (
+            {"said": "Command '...' returned non-zero exit status 137."},
+            MEMORY,
+        ),
+        (
+            {"scheduler": "slurmstepd: error: *** STEP 9.0 ON gpu1 CANCELLED AT 2026 DUE TO TIME LIMIT ***"},
+            TIME,
+        ),
+        ({"said": "SLURM-job '5' failed, SLURM status is: 'TIMEOUT'. For further"}, TIME),
         ({"said": "SLURM-job '5' failed, SLURM status is: 'NODE_FAIL'."}, "node was lost"),
         (
             {"scheduler": "slurmstepd: error: *** JOB 9 ON gpu1 CANCELLED AT 2026-11-25T10:00:00 ***"},
@@ -47,6 +69,7 @@ def failed(tmp_path):
             {"log": "brainflix: a.h5: expected responses, found targets"},
             "input: a.h5: expected responses",
         ),
+        ({"said": "died with <Signals.SIGKILL: 9>.", "on_cluster": False}, "run fewer (--cores)"),
         ({"log": "Segmentation fault"}, "unknown"),
         ({"log": None}, "unknown"),
     ],

@@ -26,12 +26,19 @@ class Run:
 
     def start(self, job, rule, log=(), **wildcards):
         self.send("job_started", jobs=[job])
-        self.send("job_info", jobid=job, rule_name=rule, wildcards=wildcards, log=list(log))
+        self.send(
+            "job_info",
+            jobid=job,
+            rule_name=rule,
+            wildcards=wildcards,
+            log=list(log),
+            resources={"mem_mb": 500, "runtime": 30, "tmpdir": "/tmp"},
+        )
 
     def fail(self, job, rule, log=(), message=None, error=None):
         if error:
             self.send("error", error, exception="CalledProcessError")
-        self.send("job_error", rule_name=rule, jobid=job, rule_msg=message, log=list(log))
+        self.send("job_error", rule_name=rule, jobid=job, rule_msg=message, log=list(log), aux={"external_jobid": "7"})
 
 
 @pytest.fixture
@@ -73,10 +80,10 @@ def test_a_running_job_says_how_far_it_is(run, folder):
 
 def test_a_failed_job_is_told_at_once_and_kept(run, folder, capfd):
     run.fail(2, "pretrain", message="SLURM status is: 'TIMEOUT'. ")
-    assert "pretrain:runtime=" in capfd.readouterr().err
+    assert "pretrain:runtime=60" in capfd.readouterr().err
     names = {job["name"]: job["block"] for job in summary(events(folder))["failed"]}
     assert set(names) == {"embed (stem sub-01)", "pretrain (encoder mbm)"}
-    assert "embed:mem_mb=" in names["embed (stem sub-01)"]
+    assert "embed:mem_mb=1000" in names["embed (stem sub-01)"]
 
 
 def test_a_job_that_is_tried_again_is_not_failed(run, folder):
