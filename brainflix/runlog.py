@@ -121,7 +121,7 @@ def latest(folder: Path) -> Path | None:
 def read(path: Path) -> list[dict[str, Any]]:
     """Events of a run, in order; a last line that is being written is left out."""
     events = []
-    for line in path.read_text(encoding="utf-8").splitlines():
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines():
         try:
             events.append(json.loads(line))
         except json.JSONDecodeError:

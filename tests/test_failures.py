@@ -1,10 +1,14 @@
 """A failed job's block names the cause, and the key that helps."""
 
 import json
+import tempfile
+from pathlib import Path
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from brainflix import origin
+from brainflix import origin, runlog
 from brainflix.failures import LINES, Failure, block, cause, node, tail
 
 MEMORY = "raise mem_mb (16000 now): --set-resources pretrain:mem_mb=32000"
@@ -129,3 +133,24 @@ def test_the_code_hash_depends_on_the_code(tmp_path, monkeypatch):
 def test_packages_are_those_that_the_project_needs():
     found = origin.packages()
     assert {"brainflix", "torch", "numpy", "snakemake", "sympy"} <= set(found), "also what torch needs"
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.binary(max_size=400))
+def test_any_log_can_be_read(content):
+    with tempfile.TemporaryDirectory() as folder:
+        log = Path(folder) / "a.log"
+        log.write_bytes(content)
+        assert len(tail(log)) <= LINES
+        assert "failed: embed" in block(Failure("embed", {}, [log], ""))
+
+
+@settings(max_examples=50, deadline=None)
+@given(st.integers(0, 500))
+def test_a_run_s_log_that_is_being_written_gives_its_whole_events(size):
+    events = [{"event": "start", "job": number, "rule": "é"} for number in range(9)]
+    text = "".join(json.dumps(event, ensure_ascii=False) + "\n" for event in events).encode()
+    with tempfile.TemporaryDirectory() as folder:
+        (Path(folder) / "a.jsonl").write_bytes(text[:size])
+        found = runlog.read(Path(folder) / "a.jsonl")
+    assert found == events[: len(found)] and len(found) >= text[:size].count(b"\n")
