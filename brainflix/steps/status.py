@@ -15,7 +15,8 @@ from brainflix import origin, runlog
 from brainflix.errors import InputError
 from brainflix.failures import Failure, node, tail
 
-COUNTS = ("planned", "done", "running", "failed")
+COUNTS = ("planned", "done", "waiting", "running", "failed")
+SKEW_SECONDS = 5.0  # between the clocks of a file server and of the machine that runs Snakemake
 CURVE = ["step", "epoch", "learning_rate", "loss"]
 
 
@@ -59,9 +60,11 @@ def summary(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         elif job["event"] == "error":
             entry["failed"] += 1
             failed.append(job)
-        elif is_going:
+        elif is_going and _has_begun(job):
             entry["running"] += 1
             running.append(job)
+        elif is_going:
+            entry["waiting"] += 1
     return {
         "state": state,
         "began": events[0]["time"],
@@ -70,6 +73,12 @@ def summary(events: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         "running": [_running(job) for job in running],
         "failed": [{"name": _failure(job).name, "block": job["block"]} for job in failed],
     }
+
+
+def _has_begun(job: Mapping[str, Any]) -> bool:
+    """Whether a submitted job has left the queue: it then begins its log anew."""
+    logs = [Path(log) for log in job["log"]]
+    return any(log.exists() and log.stat().st_mtime >= job["time"] - SKEW_SECONDS for log in logs)
 
 
 def _failure(job: Mapping[str, Any]) -> Failure:

@@ -68,14 +68,25 @@ def events(folder):
 def test_jobs_are_counted_by_rule(run, folder):
     found = summary(events(folder))
     assert found["state"] == "running"
-    assert found["rules"]["index"] == {"planned": 1, "done": 1, "running": 0, "failed": 0}
-    assert found["rules"]["pretrain"] == {"planned": 1, "done": 0, "running": 1, "failed": 0}
-    assert found["rules"]["embed"] == {"planned": 2, "done": 0, "running": 0, "failed": 1}
+    assert found["rules"]["index"] == {"planned": 1, "done": 1, "waiting": 0, "running": 0, "failed": 0}
+    assert found["rules"]["pretrain"] == {"planned": 1, "done": 0, "waiting": 0, "running": 1, "failed": 0}
+    assert found["rules"]["embed"] == {"planned": 2, "done": 0, "waiting": 0, "running": 0, "failed": 1}
 
 
 def test_a_running_job_says_how_far_it_is(run, folder):
     (job,) = summary(events(folder))["running"]
     assert job["name"] == "pretrain (encoder mbm)" and job["says"].startswith("pretrain: step 5/10, 900 rows/s")
+
+
+def test_a_job_in_the_queue_waits_until_it_begins_its_log(run, folder, tmp_path):
+    log = tmp_path / "embed.log"
+    log.write_text("of an attempt before\n")
+    os.utime(log, (1, 1))
+    run.start(4, "embed", [log], stem="sub-02")
+    assert summary(events(folder))["rules"]["embed"]["waiting"] == 1
+    log.write_text("begun\n")
+    found = summary(events(folder))
+    assert found["rules"]["embed"]["running"] == 1 and found["running"][-1]["says"] == "begun"
 
 
 def test_a_failed_job_is_told_at_once_and_kept(run, folder, capfd):
