@@ -8,7 +8,7 @@ and what lies there is not made again.
 of the *training* clips (blocks of neighbours) in a study without any test row; one seed. ``test``: the two recipes as
 they were chosen, on the test clips, over the seeds. ``subjects``: on a simulated BMD of more subjects, one subject
 against several at the same number of rows a subject, and zero-shot errors as subjects are added; also by ridge
-regression from the responses (``linear``), which nothing is pretrained or aligned for.
+regression from the responses averaged over repeats (``linear``), which nothing is pretrained or aligned for.
 
 Scores are per clip: rank of the clip's captions by the aligned embedding (e), errors of z and b predicted from the
 encoder's embedding by the variant's MLP of the own dataset, or by ridge regression, and ranks of the true z and b
@@ -228,7 +228,8 @@ class Bench:
         """Scores of the first subject, by what was learned from the subjects ``learned``; rest and HAD before that."""
         files = {**study, "responses": [study["responses"][i] for i in learned]}
         if settings is None:
-            how = {"model": "ridge", "settings": self.config["ridge"], "seed": seed, "folder": folder}
+            ridge = {**self.config["ridge"], "repeats": "averaged"}
+            how = {"model": "ridge", "settings": ridge, "seed": seed, "folder": folder}
             tested = study["responses"][0]
             return pd.concat(fits.decoded(files["responses"], target, tested, **how) for target in study["targets"])
         encoder = fits.aligned(self._without_bmd(), files, settings, seed=seed, out=folder / "encoder.safetensors")
