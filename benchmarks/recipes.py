@@ -70,7 +70,11 @@ WITHOUT: dict[str, dict[str, Any]] = {
     "sampled captions": {"sample_captions": False},
     "projector": {"projector_hidden": None},
     "adapters": {"adapter_rank": None},
-    "early stopping": {"held_out": None},
+}
+BESIDE: dict[str, dict[str, Any]] = {
+    "early stopping": {"held_out": {"share": 0.1, "patience": 5}},
+    "mbm 0.1": {"mbm_weight": 0.1},
+    "mbm 1": {"mbm_weight": 1.0},
 }
 
 
@@ -100,8 +104,8 @@ class Bench:
     def __init__(self, results: Path, folder: Path, datasets: Sequence[str], only: Sequence[str] | None = None) -> None:
         self.results, self.folder, self.datasets, self.only = results, folder, datasets, only
         self.config = names.load([ROOT / "config" / "paper.yaml", ROOT / "config" / "demo.yaml"])
-        # As large as the demo's networks.
-        small = {"projector_hidden": 256, "adapter_rank": 4, "training": {"epochs": 6}}
+        # As large as the demo's networks. Clips are few: those held out cost more than an early stop gains (`choices`).
+        small = {"projector_hidden": 256, "adapter_rank": 4, "held_out": None, "training": {"epochs": 6}}
         self.recipes = {"paper": {}, "brainflix": self._laid_over(self.config["recipes"]["brainflix"], small)}
 
     def choices(self) -> pd.DataFrame:
@@ -110,30 +114,45 @@ class Bench:
             self.recipes[f"paper + {part}"] = change
         for part, change in WITHOUT.items():
             self.recipes[f"brainflix - {part}"] = self._laid_over(self.recipes["brainflix"], change)
-        for weight in (0.1, 1.0):
-            changed = self._laid_over(self.recipes["brainflix"], {"mbm_weight": weight})
-            self.recipes[f"brainflix + mbm {weight:g}"] = changed
+        for part, change in BESIDE.items():
+            self.recipes[f"brainflix + {part}"] = self._laid_over(self.recipes["brainflix"], change)
         study = {name: self._hidden(name) for name in self.datasets}
         chosen = [name for name in self.recipes if self.only is None or name in self.only]
-        return self._compare("choices", study, chosen, seeds=[0])
+        return self._compare("choices", study, chosen, seeds=[0], models=("mlp", "ridge"))
 
     def test(self, seeds: Sequence[int]) -> pd.DataFrame:
         """The recipes on test clips."""
         study = {name: self._whole(name) for name in self.datasets}
-        return self._compare("test", study, self.only or ["paper", "brainflix"], seeds=seeds)
+        return self._compare("test", study, self.only or ["paper", "brainflix"], seeds=seeds, models=("mlp",))
 
-    def _compare(self, part: str, study: Mapping[str, Any], recipes: Sequence[str], *, seeds: Sequence[int]):
-        """Every recipe with every seed; a table of recipes, datasets and metrics."""
+    def _compare(
+        self,
+        part: str,
+        study: Mapping[str, Any],
+        recipes: Sequence[str],
+        *,
+        seeds: Sequence[int],
+        models: Sequence[str],
+    ) -> pd.DataFrame:
+        """Every recipe with every seed, decoded by some models; a table of recipes, datasets and metrics."""
         tables = []
         for recipe in recipes:
             for seed in seeds:
                 settings = self._settings(recipe)
                 path = self.folder / part / "-".join(self.datasets) / recipe.replace(" ", "_") / f"seed-{seed}.csv"
-                made = fits.once(path, partial(self._fit, study, settings, seed=seed))
+                made = fits.once(path, partial(self._fit, study, settings, seed=seed, models=models))
                 tables.append(made.assign(recipe=recipe, seed=seed))
         return self._gains(tables, lambda recipe: "paper")
 
-    def _fit(self, study: Mapping[str, Any], settings: Mapping[str, Any], folder: Path, *, seed: int) -> pd.DataFrame:
+    def _fit(
+        self,
+        study: Mapping[str, Any],
+        settings: Mapping[str, Any],
+        folder: Path,
+        *,
+        seed: int,
+        models: Sequence[str],
+    ) -> pd.DataFrame:
         """Align on all datasets, decode each from its own; scores of every clip and subject."""
         files = {key: [path for part in study.values() for path in part[key]] for key in ("responses", "each", "mean")}
         init = self.results / "encoders" / "mbm-had" / "all" / "seed-0" / "encoder.safetensors"
@@ -143,7 +162,7 @@ class Bench:
             features = fits.embedded(encoder, part["responses"], folder / name)
             for number, tested in enumerate(features):
                 found = [fits.caption_ranks(encoder, settings, tested, part["mean"][0])]
-                for model in ("mlp", "ridge"):
+                for model in models:
                     how = {"model": model, "settings": self.config[model], "seed": seed}
                     how["folder"] = folder / name / model
                     found += [fits.decoded(features, target, tested, **how) for target in part["targets"]]
