@@ -57,7 +57,7 @@ def ridge(rows: int, features: int, targets: int, stimuli: int) -> float:
 
 @dataclass(frozen=True)
 class Frozen:
-    """Operations of a pretrained model, counted once on torch's meta device (tests/frozen/test_flops.py).
+    """Operations of a pretrained model; those of the headline's are held to torch's counter by tests/frozen/test_flops.py.
 
     Attributes:
         pixels: of the frames that the counts are for; others scale with the area.
@@ -85,7 +85,9 @@ class Frozen:
         return (pixels / self.pixels) ** 2
 
 
-FROZEN = {  # by their names in the config; zeroscope's denoiser: 5.34e12 for 15 frames of 33 x 33
+# By their names in the config. sdxl, eilev and blip's words are not counted but reckoned: 2 operations per weight and
+# token (sdxl's denoiser: its published 6 TFLOP at 128 x 128, by the area).
+FROZEN = {
     "zeroscope": Frozen(
         pixels=264, encode=0.29e12, decode=0.66e12, denoise=0.356e12, text=46e9, channels=4, factor=8, tokens=77,
         width=1024,
