@@ -57,7 +57,7 @@ def ridge(rows: int, features: int, targets: int, stimuli: int) -> float:
 
 @dataclass(frozen=True)
 class Frozen:
-    """Operations of a pretrained model; those of the headline's are held to torch's counter by tests/frozen/test_flops.py.
+    """Operations of a pretrained model; tests/frozen/test_flops.py holds the headline's to torch's counter.
 
     Attributes:
         pixels: of the frames that the counts are for; others scale with the area.
