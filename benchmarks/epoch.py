@@ -39,7 +39,7 @@ from brainflix.training import train
 
 WIDTH = store.VERTICES
 MODEL = MbmSettings(
-    patch=206, width=192, depth=3, heads=4, mlp_ratio=1.0, decoder_width=96, decoder_depth=1, decoder_heads=4,
+    patch=206, width=96, depth=3, heads=4, mlp_ratio=1.0, decoder_width=64, decoder_depth=1, decoder_heads=4,
     mask_ratio=0.75, pool="patches",
 )  # fmt: skip
 TRAINING = TrainingSettings(
