@@ -86,7 +86,7 @@ class LeftOut:
         own, cross, core = self._products(targets, mean)
         sums = np.zeros(len(penalties))
         for rows in self.batches:
-            t, beyond, unreached = self.t[rows], np.zeros(1), np.zeros(1)
+            t, apart, beyond, unreached = self.t[rows], self._apart(rows), np.zeros(1), np.zeros(1)
             if not self.complete:
                 n = cross[self.stimulus[rows]]
                 unreached = n - _times(t, core)
@@ -95,7 +95,7 @@ class LeftOut:
             for i, penalty in enumerate(penalties):
                 shrunk = t * self._shrinkage(penalty)
                 products = beyond + _twice((unreached + _times(shrunk, core) / 2) @ shrunk.swapaxes(1, 2))
-                inverse = self._inverse(rows, penalty)
+                inverse = np.linalg.inv(apart + shrunk @ t.swapaxes(1, 2))
                 sums[i] += np.vdot(inverse @ products, inverse)
         return sums
 
@@ -132,11 +132,15 @@ class LeftOut:
         """I - D (r,)."""
         return np.append(penalty / (self.s**2 + penalty), 0.0)
 
+    def _apart(self, rows: np.ndarray) -> np.ndarray:
+        """I - T_F T_F' (folds, k, k) of the trials ``rows`` (folds, k) of some folds; 0 if T is square."""
+        t = self.t[rows]
+        return np.zeros(1) if self.complete else np.eye(rows.shape[1]) - t @ t.swapaxes(1, 2)
+
     def _inverse(self, rows: np.ndarray, penalty: float) -> np.ndarray:
         """(I - T_F D T_F')^-1 (folds, k, k) of the trials ``rows`` (folds, k) of some folds."""
         t = self.t[rows]
-        inner = (t * self._shrinkage(penalty)) @ t.swapaxes(1, 2)
-        return np.linalg.inv(inner if self.complete else np.eye(rows.shape[1]) - t @ t.swapaxes(1, 2) + inner)
+        return np.linalg.inv(self._apart(rows) + (t * self._shrinkage(penalty)) @ t.swapaxes(1, 2))
 
     def _operator(self, penalty: float) -> np.ndarray:
         """W (n, u)."""
