@@ -58,9 +58,9 @@ class Clone:
         """Start ``snakemake --profile slurm``."""
         return Run(self, self.command("--profile", "slurm", *targets, *CHECKS))
 
-    def local(self, *targets: str) -> str:
+    def local(self, *targets: str, seconds: float = 3600) -> str:
         """Run without SLURM, to the end."""
-        return Run(self, self.command("--cores", "2", *targets)).finish()
+        return Run(self, self.command("--cores", "2", *targets)).finish(seconds=seconds)
 
     def finished_jobs(self) -> list[str]:
         """Comments (rule and wildcards) of this folder's SLURM jobs that were completed, in order."""
@@ -90,7 +90,7 @@ class Run:
         try:
             found = self.process.wait(timeout=seconds)
         except subprocess.TimeoutExpired:
-            self.kill()
+            os.killpg(self.process.pid, signal.SIGKILL)
             found = "no end"
         assert found == code, f"{found}\n{self.text[-6000:]}\n{self.clone.lab.queue()}"
         return self.text
