@@ -27,7 +27,7 @@ class Run:
         self.early = EarlyStopping(store, self.model, self.judge, epoch_steps=EPOCH, patience=patience)
 
     def judge(self):
-        self.values.append(float(self.model.weight))
+        self.values.append(self.model.weight.item())
         self.training.append(self.model.training)
         return self.script[len(self.early.scores)]
 
@@ -39,7 +39,7 @@ class Run:
             name="test", model=self.model, loss=self.loss, n_rows=ROWS, settings=SETTINGS, seed=1, store=self.early
         )
         self.early.restore()
-        return float(self.model.weight)
+        return self.model.weight.item()
 
 
 def test_a_run_ends_when_patience_does_and_has_the_weights_of_its_best_epoch(tmp_path):
