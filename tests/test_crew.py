@@ -15,10 +15,10 @@ import torch
 
 from brainflix import artifacts, crew
 from brainflix.errors import InputError
-from brainflix.models.alignment_settings import AlignSettings
+from brainflix.models.alignment_settings import AlignSettings, HeldOutSettings
 from brainflix.models.settings import TrainingSettings
 from brainflix.steps.pretrain import PretrainSettings
-from tests.steps.test_encode import LOSS, MLP, MODEL, OFF, TRAINING, Study
+from tests.steps.test_encode import LOSS, MLP, MODEL, OFF, PRETRAIN, TRAINING, Study
 
 DRIVER = Path(__file__).with_name("crew_driver.py")
 ODD = {**TRAINING, "batch": 30, "accumulate": 2}  # parts of 15 rows: 7 and 8 for two processes
@@ -37,7 +37,8 @@ def three_steps(study: Study, folder: Path) -> list[list[str]]:
     folder.mkdir()
     encoder = folder / "encoder.safetensors"
     masked = PretrainSettings(model=MODEL, training=TrainingSettings(**ODD))
-    parts = {**OFF, "largest_scale": 100.0, "adapter_rank": 2, "mbm_weight": 0.5}
+    stop = HeldOutSettings(share=0.3, patience=2)
+    parts = {**OFF, "largest_scale": 100.0, "adapter_rank": 2, "mbm_weight": 0.5, "held_out": stop}
     aligned = AlignSettings(loss=LOSS, **parts, training=TrainingSettings(**{**TRAINING, "batch": 15}))
     given = {"responses": study.responses}
     return [
@@ -122,6 +123,24 @@ def test_a_signal_to_one_process_makes_all_save_and_one_goes_on(tmp_path):
     alone([command("pretrain", path, asdict(longer), responses=study.responses) for path in (out, whole)])
     assert not (tmp_path / "e.safetensors.state" / "last.pt").exists()
     assert_close(out, whole, "encoder", within=1e-3)
+
+
+@pytest.mark.slow
+def test_bad_data_in_the_share_of_one_end_all_with_the_sentence(tmp_path):
+    study = Study(tmp_path)
+
+    def spoil(values, rows):
+        values[np.flatnonzero(rows["split"] == "train")[1], 3] = np.nan  # which the fingerprint does not look at
+        return values
+
+    path = study.write_responses("bmd", "01", spoil)
+    run = command("pretrain", tmp_path / "e.safetensors", asdict(PRETRAIN), responses=study.responses)
+    process = launched([run], tmp_path)
+    _, said = process.communicate(timeout=100)
+    assert process.returncode == 1
+    sentence = f"{path}: expected finite values, found NaN or infinity in row"
+    assert f"InputError: {sentence}" in said, said
+    assert not (tmp_path / "e.safetensors").exists()
 
 
 def wait_for_workers(process, folder) -> list[int]:
