@@ -6,5 +6,6 @@ from pathlib import Path
 
 from brainflix.cli import app
 
-for tokens in json.loads(Path(sys.argv[1]).read_text()):
-    app(tokens, exit_on_error=False, print_error=False)
+if __name__ == "__main__":
+    for tokens in json.loads(Path(sys.argv[1]).read_text()):
+        app(tokens, exit_on_error=False, print_error=False)
