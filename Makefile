@@ -25,7 +25,7 @@ test: env
 	ruff format --check .
 	snakefmt --check Snakefile workflow
 	codespell
-	pytest -m "not slow"
+	pytest -n $(CORES) -m "not slow"
 	pytest -m slow
 
 # On a real SLURM of its own: munge, slurmctld and two nodes; skipped, with the reason, where there can be none.
