@@ -144,8 +144,9 @@ def test_the_training_rows_of_the_held_out_subject_reach_nothing(config, study, 
 
 
 def test_training_rows_of_the_held_out_subject_that_are_no_numbers_are_never_read(config, study, tmp_path):
-    poisoned = linked(study, tmp_path / "poisoned", np.nan)
-    fit(config, poisoned)
+    made = fit(config, study)
+    poisoned = fit(config, linked(study, tmp_path / "poisoned", np.nan))  # reading them would be refused
+    assert [p.read_bytes() for p in made] == [p.read_bytes() for p in poisoned]
 
 
 def test_the_held_out_subject_is_decoded_through_the_adapters_of_others(config, study):
